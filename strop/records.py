@@ -1,0 +1,224 @@
+"""The records that flow through a run. Whoever has read this file can read any room.
+
+::
+
+    Problem -> Trajectory (its Turns, tokens, Verdict) -> Group -> Batch -> Report
+
+Axes, everywhere the same letters: `P` problems, `G` samples of a problem, `N = P·G` sequences, `T` response
+tokens, `V` vocabulary, `L` layers, `H` width. Log-probabilities are in nats. Records are frozen: a step of the
+loop makes new ones with `dataclasses.replace`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+if TYPE_CHECKING:
+    import torch
+
+Outcome = Literal["right", "wrong", "unparsable", "timeout", "error"]
+Finish = Literal["stop", "length"]
+Origin = Literal["policy", "expert", "replay", "teacher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation.
+
+    >>> Turn("user", "2+3")
+    Turn(role='user', content='2+3')
+    """
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something to answer, and what a right answer is compared with.
+
+    >>> Problem(id="arithmetic/train/0", task="arithmetic", prompt=(Turn("user", "2+3"),), reference="5").difficulty
+    0
+    """
+
+    id: str
+    """Unique in a run and enough to make the problem again: `task/split/index`."""
+    task: str
+    """The name of the task it comes from."""
+    prompt: tuple[Turn, ...]
+    """The conversation before the first attempt."""
+    reference: Any
+    """What the verifier compares with; JSON data."""
+    difficulty: int = 0
+    """The level it was drawn at; 0 where the task has none."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Whatever else its task, writer or verifier needs; JSON data."""
+
+    @property
+    def question(self) -> str:
+        """The content of the last user turn."""
+        return next((turn.content for turn in reversed(self.prompt) if turn.role == "user"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one answer. Never an exception, never a silent zero.
+
+    >>> Verdict("right", answer="5").score, Verdict("timeout").score
+    (1.0, 0.0)
+    """
+
+    outcome: Outcome
+    answer: str | None = None
+    """The answer as the verifier read it; answers that compare equal vote together."""
+    detail: str = ""
+    """Why, where it is not obvious: the exception of an `error`, the seconds of a `timeout`."""
+
+    @property
+    def score(self) -> float:
+        """1 for right, 0 for everything else; an `error` is also counted apart in the metrics."""
+        return float(self.outcome == "right")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trajectory:
+    """One attempt at a problem. Token fields are absent (`None`) for rollouts that others made as text."""
+
+    problem: Problem
+    sample: int
+    """Which of the group's samples, from 0."""
+    text: str
+    """What was produced, decoded, without the end-of-turn token."""
+    finish: Finish = "stop"
+    """`length` where the token budget cut it: it has no end-of-turn token."""
+    origin: Origin = "policy"
+    prompt_tokens: Int[np.ndarray, " S"] | None = None
+    tokens: Int[np.ndarray, " T"] | None = None
+    """Everything after the prompt, the end-of-turn token included."""
+    mask: Bool[np.ndarray, " T"] | None = None
+    """True where the policy wrote the token; False on tool results and other observations."""
+    logp: Float[np.ndarray, " T"] | None = None
+    """Behaviour log-probability of each token under the distribution it was drawn from, nats; NaN where unknown."""
+    verdict: Verdict | None = None
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Each reward's part, already weighted."""
+    reward: float = 0.0
+    """The sum of the parts."""
+    advantage: float = 0.0
+    """Its mean over the written tokens, as the learner used it."""
+    dropped: str = ""
+    """Why it did not reach the learner; empty where it did."""
+    checkpoint: str = ""
+    """Which weights wrote it, where rollouts of several are analysed together."""
+
+    @property
+    def length(self) -> int:
+        """Written tokens; 0 where they are unknown."""
+        if self.mask is not None:
+            return int(self.mask.sum())
+        return 0 if self.tokens is None else len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """All attempts at one problem in one step."""
+
+    problem: Problem
+    trajectories: tuple[Trajectory, ...]
+
+    def __len__(self) -> int:
+        return len(self.trajectories)
+
+    @property
+    def scores(self) -> Float[np.ndarray, " G"]:
+        """1 where right, else 0."""
+        return np.array([0.0 if t.verdict is None else t.verdict.score for t in self.trajectories])
+
+    @property
+    def rewards(self) -> Float[np.ndarray, " G"]:
+        """The summed reward of each attempt."""
+        return np.array([t.reward for t in self.trajectories])
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What an average divides by: taken over the whole optimiser batch, before rows are skipped or split."""
+
+    tokens: int
+    """Written tokens of all rows."""
+    sequences: int
+    """Rows, those with a zero advantage included."""
+    groups: int
+    """Problems (or preference pairs)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """What an objective sees: rows padded on the right to the longest response.
+
+    Padding is where `mask` is False, never a token id. Fields that no objective asked for are `None`.
+    """
+
+    tokens: "Int[torch.Tensor, 'N T']"
+    """Response tokens; what stands under padding is meaningless."""
+    mask: "Bool[torch.Tensor, 'N T']"
+    """True on tokens that carry loss."""
+    advantage: "Float[torch.Tensor, 'N T']"
+    old_logp: "Float[torch.Tensor, 'N T']"
+    """Behaviour log-probabilities, detached; 0 where `mask` is False."""
+    reward: "Float[torch.Tensor, ' N']"
+    group: "Int[torch.Tensor, ' N']"
+    """Rows of one problem (or one preference pair) share a number."""
+    counts: Counts
+    prompts: tuple[Int[np.ndarray, " S"], ...] = ()
+    """Prompt tokens of each row, for whoever computes log-probabilities."""
+    origin: tuple[Origin, ...] = ()
+    ref_logp: "Float[torch.Tensor, 'N T'] | None" = None
+    """Log-probabilities under the frozen reference model."""
+    logits: "Float[torch.Tensor, 'N T V'] | None" = None
+    """The policy's, with gradient."""
+    teacher_logits: "Float[torch.Tensor, 'N T V'] | None" = None
+    hidden: "Float[torch.Tensor, 'N T H'] | None" = None
+    """The policy's last hidden states at the positions that predict each token, with gradient."""
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a learner says of one step: numbers by name."""
+
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """A prompt to be continued `len(seeds)` times."""
+
+    prompt: Int[np.ndarray, " S"]
+    seeds: Sequence[int]
+    """64 random bits for each sample: token t of a sample depends on its seed and t alone."""
+    max_tokens: int
+    temperature: float = 1.0
+    """0 takes the most likely token."""
+    top_p: float = 1.0
+    top_k: int = 0
+    """0 keeps the whole vocabulary."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Completion:
+    """One finished continuation of a `Request`."""
+
+    request: int
+    """Position of the request in the call."""
+    sample: int
+    """Position of its seed in the request."""
+    tokens: Int[np.ndarray, " T"]
+    logp: Float[np.ndarray, " T"]
+    """Under the distribution each token was drawn from (temperature, top-p and top-k applied), nats."""
+    finish: Finish

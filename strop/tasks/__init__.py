@@ -1,0 +1,60 @@
+"""Problems, references, difficulty.
+
+A task is a piece that makes problems by number and judges answers to them:
+
+- `problem(split, index)` is a pure function: the same task, split and index give the same problem, whatever was
+  asked before. The splits `train` and `heldout` are separate streams.
+- `size` is `None` for procedural tasks (any index works), else the number of rows a split has.
+- `verify(response, problem)` returns a `Verdict`. It never raises and never loops: answers are hostile input.
+- `verifier` names a member of the verifiers room that judges instead; empty where the task judges itself.
+
+- `write(problem, style, key, slips)` is a worked response to learn from. Procedural tasks write in every style of
+  `STYLES`; a data set gives its own solution whatever the style, or `None` where it has none. Each step goes wrong
+  with probability `slips`, and what follows builds on it, so traces with slips often end in a wrong answer.
+- `corrupt(problem, key)` is a well-formed response that must be judged wrong, so that every task can check itself:
+  what it writes without slips is right, what it corrupts is wrong.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Protocol
+
+from strop.keys import Key
+from strop.records import Problem, Verdict
+
+Style = Literal["direct", "short", "long"]
+STYLES: tuple[Style, ...] = ("direct", "short", "long")
+"""`direct`: an empty think block, then the answer. `short`: a plain chain. `long`: rechecks, backtracking, reflection."""
+
+HINTS: Mapping[Style, str] = {"direct": "no thinking", "short": "think briefly", "long": "think carefully"}
+"""The system turn that asks the bundled model for a style; without one it picks a style itself."""
+
+
+class Task(Protocol):
+    """What the loop needs of any task."""
+
+    verifier: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        """How its problems' ids begin."""
+        ...
+
+    def size(self, split: str) -> int | None:
+        """Rows in a split; None where problems never run out."""
+        ...
+
+    def problem(self, split: str, index: int) -> Problem:
+        """Problem number `index` of a split."""
+        ...
+
+    def verify(self, response: str, problem: Problem) -> Verdict:
+        """Judge one response."""
+        ...
+
+    def write(self, problem: Problem, style: Style, key: Key, slips: float = 0.0) -> str | None:
+        """A worked response; None where the task has none."""
+        ...
+
+    def corrupt(self, problem: Problem, key: Key) -> str:
+        """A well-formed response that must be judged wrong."""
+        ...

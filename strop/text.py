@@ -1,0 +1,47 @@
+"""How a response is read: the thought between `<think>` and `</think>`, and the answer after it."""
+
+from typing import NamedTuple
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+class Parts(NamedTuple):
+    """A response, taken apart."""
+
+    thought: str
+    """What stands inside the think block; empty where there is none."""
+    answer: str | None
+    """What follows the block; None where the thought never ended or nothing follows."""
+    well_formed: bool
+    """Whether there is exactly one block, at the start, followed by an answer."""
+
+
+def split_thought(response: str) -> Parts:
+    """Take a response apart. A response without tags is all answer.
+
+    >>> split_thought("<think>2+3=5</think>5")
+    Parts(thought='2+3=5', answer='5', well_formed=True)
+    >>> split_thought("<think>2+3=5. wait")
+    Parts(thought='2+3=5. wait', answer=None, well_formed=False)
+    >>> split_thought(" 5 ")
+    Parts(thought='', answer='5', well_formed=False)
+    """
+    opens, closes = response.count(OPEN), response.count(CLOSE)
+    if closes == 0:
+        if opens == 0:
+            return Parts("", response.strip() or None, False)
+        return Parts(response.split(OPEN, 1)[1].strip(), None, False)
+    head, _, answer = response.rpartition(CLOSE)
+    thought = head.split(OPEN, 1)[-1]
+    clean = answer.strip() or None
+    formed = opens == closes == 1 and response.lstrip().startswith(OPEN) and clean is not None
+    return Parts(thought.strip(), clean, formed)
+
+
+def join_thought(thought: str, answer: str) -> str:
+    """The response text of a thought and an answer; an empty thought leaves an empty block.
+
+    >>> join_thought("2+3=5", "5")
+    '<think>2+3=5</think>5'
+    """
+    return f"{OPEN}{thought}{CLOSE}{answer}"
