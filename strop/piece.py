@@ -49,6 +49,8 @@ def address(value: object) -> str:
     """Where a piece lives: `objectives/policy_gradient/clip_higher`, or `/path/mine.py:Mine` for a user's own."""
     cls = value if isinstance(value, type) else type(value)
     module = cls.__module__
+    if module == "strop.recipe":
+        return f"recipe.{cls.__qualname__}"
     if module.startswith("strop."):
         return module.removeprefix("strop.").replace(".", "/")
     return f"{inspect.getfile(cls)}:{cls.__qualname__}"

@@ -1,1 +1,1 @@
-"""backends"""
+"""Samplers and learners. Only this folder and `models/` import transformers, vllm or ray."""

@@ -1,1 +1,18 @@
-"""curators"""
+"""Which data teaches?
+
+A curator is a piece: `curator(groups, key) -> groups`. It may drop attempts, pair them, or edit them. It drops by marking
+(`dataclasses.replace(trajectory, dropped="duplicate")`), never by removing, so that the store keeps every attempt with its
+reason; the loop leaves marked attempts out of the batch. A curator that rearranges (pairs) gives new groups.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from strop.keys import Key
+from strop.records import Group
+
+
+class Curator(Protocol):
+    """What the loop needs of a curator."""
+
+    def __call__(self, groups: Sequence[Group], key: Key) -> list[Group]: ...

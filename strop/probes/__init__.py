@@ -1,1 +1,16 @@
-"""probes"""
+"""What did training change?
+
+A probe is a piece, read-only: `probe(groups) -> dict` of numbers ready for JSON, the same groups always giving the same
+numbers. Intervals are 95 % bootstrap intervals over problems, in `ci`. A probe that needs a model says so in `needs`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from strop.records import Group
+
+
+class Probe(Protocol):
+    """What the command line needs of a probe."""
+
+    def __call__(self, groups: Sequence[Group]) -> dict[str, Any]: ...

@@ -1,1 +1,16 @@
-"""rewards"""
+"""What is it worth?
+
+A reward is a piece that sees a whole judged group and gives one number for each attempt: `reward(group) -> Float["G"]`,
+already multiplied by its `weight`. One with a memory has `init() -> state` and `update(state, groups) -> state`, and is
+called `reward(group, state)`. The loop adds the parts up and stores each.
+"""
+
+from typing import Protocol
+
+from strop.records import Float, Group, np
+
+
+class Reward(Protocol):
+    """What the loop needs of a reward."""
+
+    def __call__(self, group: Group) -> Float[np.ndarray, " G"]: ...

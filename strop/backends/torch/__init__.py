@@ -1,1 +1,1 @@
-
+"""The default backend: one process, any transformers causal language model."""

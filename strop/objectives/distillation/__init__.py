@@ -1,1 +1,1 @@
-
+"""Losses against a teacher."""

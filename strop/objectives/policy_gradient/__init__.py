@@ -1,1 +1,1 @@
-
+"""Surrogates that weight log-probabilities by an advantage."""

@@ -1,1 +1,1 @@
-
+"""Losses on pairs of responses."""

@@ -1,1 +1,1 @@
-
+"""Losses on given responses."""

@@ -1,0 +1,55 @@
+"""Which path a model can take: found out by comparing, not by a list of architectures."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from strop.backends.torch.attention import NAME
+from strop.backends.torch.cache import RowCache
+from strop.backends.torch.continuous import Prefill, forward
+from strop.backends.torch.shadow import shadow
+
+_LENGTHS = (6, 4)
+
+
+def fits(net: PreTrainedModel) -> bool:
+    """Whether the model gives its own logits also through the sampler's attention function and caches.
+
+    Two prompts of unequal length and one more token go through both. Models that declare sliding, chunked or
+    recurrent layers are refused beforehand: a short text does not show the difference.
+    """
+    config = net.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    if any(kind != "full_attention" for kind in kinds or ()) or (not kinds and getattr(config, "sliding_window", None)):
+        return False
+    vocab = net.get_input_embeddings().weight.shape[0]
+    texts = [np.random.Generator(np.random.Philox(key=n)).integers(0, vocab, size=n + 1) for n in _LENGTHS]
+    with torch.inference_mode():
+        plain = shadow(net)
+        expected = torch.cat([plain(input_ids=torch.from_numpy(t[None]).to(net.device)).logits[0, -2:] for t in texts])
+        try:
+            actual = _through_caches(shadow(net, attention=NAME), texts)
+        except Exception:
+            # whatever a foreign forward pass raises when handed our mask, cache and attention means the same: no
+            return False
+    error = (actual - expected).float().abs().max()
+    tolerance = 1e-3 if net.dtype == torch.float32 else 5e-2
+    return bool(error <= tolerance * expected.float().abs().max())
+
+
+def _through_caches(net: PreTrainedModel, texts: list[np.ndarray]) -> Float[Tensor, "N V"]:
+    """Logits of the last two positions of each text, text after text."""
+    prefill = Prefill(net, [text[:-1] for text in texts])
+    width, rows = prefill.width, len(texts)
+    cache = RowCache(prefill.cache, rows, width, width + 1, prefill.cache.keys[0].dtype)
+    cache.rows, cache.first = rows, 0
+    every = torch.arange(rows, device=net.device)
+    cache.write(every, prefill.cache, every)
+    start = torch.from_numpy(width - prefill.lengths).to(net.device)[:, None]
+    begun = torch.arange(width + 1, device=net.device) >= start
+    mask = torch.zeros(begun.shape, device=net.device).masked_fill_(~begun, -torch.inf)
+    ids = torch.tensor([[int(text[-1])] for text in texts], device=net.device)
+    logits = forward(net, ids, width - start, mask[:, None, None], cache)
+    return torch.stack([prefill.logits, logits], dim=1).flatten(0, 1)

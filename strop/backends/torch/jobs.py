@@ -1,0 +1,103 @@
+"""What one call of the sampler has to do: one job for each seed of each request, as arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from strop.backends.torch.draw import Shaping, draw, uniforms
+from strop.errors import BackendError
+from strop.records import Completion, Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Jobs:
+    """Every sample to be drawn, in the order of the requests and of their seeds."""
+
+    prompts: tuple[Int[np.ndarray, " S"], ...]
+    """One per request."""
+    request: Int[np.ndarray, " N"]
+    sample: Int[np.ndarray, " N"]
+    seed: Int[np.ndarray, " N"]
+    room: Int[np.ndarray, " N"]
+    """Most tokens to draw: `max_tokens`, or what the prompt leaves of the context."""
+    temperature: Float[np.ndarray, " N"]
+    top_k: Int[np.ndarray, " N"]
+    top_p: Float[np.ndarray, " N"]
+    ends: Bool[np.ndarray, " V"]
+    """Which ids end a turn."""
+
+    @classmethod
+    def of(cls, requests: Sequence[Request], context: int, vocab: int, eos: frozenset[int]) -> "Jobs":
+        """Check the requests and lay them out."""
+        prompts = tuple(np.asarray(r.prompt, dtype=np.int64) for r in requests)
+        for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            _check(f"request {index}", request, prompt, context, vocab)
+        counts = [len(r.seeds) for r in requests]
+
+        def spread(values: Sequence[float], dtype: type) -> np.ndarray:
+            return np.repeat(np.asarray(values, dtype=dtype), counts)
+
+        return cls(
+            prompts=prompts,
+            request=spread(range(len(requests)), np.int64),
+            sample=np.array([i for count in counts for i in range(count)], dtype=np.int64),
+            seed=np.array([int(s) & 0xFFFFFFFFFFFFFFFF for r in requests for s in r.seeds], dtype=np.uint64),
+            room=spread([min(r.max_tokens, context - len(p)) for r, p in zip(requests, prompts, strict=True)], np.int64),
+            temperature=spread([r.temperature for r in requests], np.float32),
+            top_k=spread([r.top_k for r in requests], np.int64),
+            top_p=spread([r.top_p for r in requests], np.float32),
+            ends=np.isin(np.arange(vocab), sorted(eos)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.request)
+
+    def shaping(self, jobs: Int[np.ndarray, " N"], device: torch.device) -> Shaping:
+        """How these jobs reshape the distribution."""
+        return Shaping.of(self.temperature[jobs], self.top_k[jobs], self.top_p[jobs], device)
+
+    def draw(
+        self, logits: Float[Tensor, "N V"], jobs: Int[np.ndarray, " N"], position: Int[np.ndarray, " N"], shaping: Shaping
+    ) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
+        """Token number `position` of each of these jobs."""
+        uniform = torch.from_numpy(uniforms(self.seed[jobs], position)).to(logits.device)
+        return draw(logits, uniform, shaping)
+
+    def completion(self, job: int, tokens: np.ndarray, logp: np.ndarray) -> Completion:
+        """The record of a finished job."""
+        if not np.isfinite(logp).all():
+            raise BackendError(
+                f"The model's logits are not finite (request {self.request[job]}, token {int(np.isfinite(logp).argmin())}); "
+                "the weights have diverged. Go back to an earlier checkpoint and lower the learning rate."
+            )
+        stopped = bool(self.ends[tokens[-1]])
+        return Completion(
+            request=int(self.request[job]),
+            sample=int(self.sample[job]),
+            tokens=tokens.copy(),
+            logp=logp.copy(),
+            finish="stop" if stopped else "length",
+        )
+
+
+def _check(where: str, request: Request, prompt: np.ndarray, context: int, vocab: int) -> None:
+    if not len(prompt):
+        raise BackendError(f"{where}: the prompt is empty; it needs at least one token.")
+    if len(prompt) >= context:
+        raise BackendError(
+            f"{where}: the prompt has {len(prompt)} tokens and the model's context is {context}, which leaves no room "
+            "for a response. Shorten the prompt or use a model with a longer context."
+        )
+    if prompt.min() < 0 or prompt.max() >= vocab:
+        raise BackendError(f"{where}: token ids must be in 0 to {vocab - 1}, got {prompt.min()} to {prompt.max()}.")
+    if request.max_tokens < 1:
+        raise BackendError(f"{where}: max_tokens must be at least 1, got {request.max_tokens}.")
+    if not request.temperature >= 0 or not 0 < request.top_p <= 1 or request.top_k < 0:
+        raise BackendError(
+            f"{where}: needs temperature >= 0, 0 < top_p <= 1 and top_k >= 0, got temperature={request.temperature}, "
+            f"top_p={request.top_p}, top_k={request.top_k}."
+        )

@@ -1,0 +1,78 @@
+"""The default sampler: continues prompts with any transformers causal language model, on a CPU or a GPU."""
+
+from collections.abc import Iterator, Sequence
+
+from strop.backends.torch.attention import NAME
+from strop.backends.torch.continuous import ContinuousBatch
+from strop.backends.torch.fits import fits
+from strop.backends.torch.jobs import Jobs
+from strop.backends.torch.precision import Precision, resolve
+from strop.backends.torch.shadow import shadow
+from strop.backends.torch.waves import Waves
+from strop.errors import ConfigError
+from strop.models.chat_tokenizer import ChatTokenizer
+from strop.models.language_model import LanguageModel
+from strop.records import Completion, Request
+
+
+class TorchSampler:
+    """Batched sampling in this process, from weights that a learner may change between calls.
+
+    What is guaranteed: token t of a sample is drawn with a number hashed from (its seed, t) alone, by the inverse CDF
+    of the model's distribution. Which slot a sample had, what else was in the batch, and in which order requests came
+    therefore change nothing but floating-point rounding: in fp32 a token can differ only where its number falls
+    within rounding (about 1e-6) of a boundary between two tokens, in bf16 within about 1e-2. The same call on the same
+    machine with the same number of threads repeats itself bit by bit on a CPU; on a GPU it depends on the kernels.
+
+    `logp` is the float32 log-softmax of the very logits that were drawn from. A learner that computes them again
+    in another batch shape or precision gets slightly other numbers; that mismatch is its to measure.
+
+    Models whose layers all use full attention through transformers' attention interface are batched continuously;
+    others (sliding windows, state spaces) run in waves of prompts of equal length (`waves.py`). Which path a model can
+    take is found out by comparing the fast path with the model's own forward pass, once.
+
+    Weights must not change while the completions of a call are still being read.
+    """
+
+    def __init__(self, model: LanguageModel, *, slots: int = 256, precision: Precision = "auto") -> None:
+        if slots < 1:
+            raise ConfigError(f"slots must be at least 1, got {slots}.")
+        self.model = model
+        self.slots = slots
+        """Most samples in progress at once."""
+        self.dtype = resolve(precision, model.net.device)
+        """What the model computes in; its own weights may have another dtype."""
+        self._continuous: bool | None = None
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        return self.model.tokenizer
+
+    @property
+    def context(self) -> int:
+        """Most tokens a prompt and its response may have together."""
+        return self.model.context
+
+    @property
+    def continuous(self) -> bool:
+        """Whether this model takes the fast path: a fact about its architecture, looked up once."""
+        if self._continuous is None:
+            self._continuous = fits(self.model.net)
+        return self._continuous
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Continue each request once per seed; yields each completion as it finishes.
+
+        The end-of-turn token is part of a completion's tokens, with its log-probability. A temperature of 0 is a
+        distribution with one possible token: its log-probability is 0.
+        """
+        net = self.model.net
+        vocab = net.get_input_embeddings().weight.shape[0]
+        jobs = Jobs.of(requests, self.context, vocab, self.tokenizer.eos_ids)
+        if not len(jobs):
+            return
+        # made anew for each call: nothing that depends on the weights outlives them
+        if self.continuous:
+            yield from ContinuousBatch(shadow(net, self.dtype, NAME), jobs, self.slots, self.context)
+        else:
+            yield from Waves(shadow(net, self.dtype), jobs, self.slots)

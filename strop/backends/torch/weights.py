@@ -1,0 +1,137 @@
+"""Master weights in fp32 beside a net that computes in its own precision, and the optimiser that moves them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
+
+from strop.errors import BackendError
+from strop.recipe import AdamW
+
+Tree = dict[str, dict[str, Tensor]]
+
+
+class Masters:
+    """The trainable weights of a net in fp32, with AdamW's moments and the gradient that is being gathered.
+
+    Where the net computes in fp32 the masters are its own weights. After each update the net's weights are written in
+    place, so whoever shares them (the sampler) sees the change.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        named = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
+        if not named:
+            raise BackendError("The model has no trainable weights: every parameter has requires_grad=False.")
+        self.names = list(named)
+        self.weights: list[nn.Parameter] = list(named.values())
+        self.masters: list[Tensor] = [weight.detach().float() for weight in self.weights]
+        sizes = [weight.numel() for weight in self.weights]
+        self.flat = torch.zeros(sum(sizes), dtype=torch.float32, device=self.weights[0].device)
+        """The gathered gradient, all weights after one another."""
+        parts = self.flat.split(sizes)
+        self.grads: list[Tensor] = [part.view_as(m) for part, m in zip(parts, self.masters, strict=True)]
+        self.first: list[Tensor] = [torch.zeros_like(master) for master in self.masters]
+        self.second: list[Tensor] = [torch.zeros_like(master) for master in self.masters]
+        self.updates: list[Tensor] = [self.flat.new_zeros(()) for _ in self.masters]
+        """Optimiser steps done; the fused kernel wants one counter for each weight."""
+        self.matrices = [i for i, master in enumerate(self.masters) if master.ndim >= 2]
+        self.others = [i for i, master in enumerate(self.masters) if master.ndim < 2]
+
+    def gather(self, loss: Tensor) -> None:
+        """Add the gradient of one micro-batch's loss, in fp32."""
+        found = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        pairs = [(mine, new) for mine, new in zip(self.grads, found, strict=True) if new is not None]
+        torch._foreach_add_([mine for mine, _ in pairs], [new.float() for _, new in pairs])
+
+    def update(self, optimizer: AdamW, lr: float) -> tuple[float, bool]:
+        """One step of AdamW with the gathered gradient, which is then forgotten; the gradient's norm before clipping.
+
+        A gradient that is not finite changes nothing, neither weights nor moments; the second number says whether
+        there was an update.
+        """
+        norm = float(torch.linalg.vector_norm(self.flat))
+        finite = norm < float("inf")
+        if finite:
+            if optimizer.clip_norm is not None and norm > optimizer.clip_norm:
+                self.flat.mul_(optimizer.clip_norm / (norm + 1e-6))
+            self._adamw(self.matrices, optimizer, lr, optimizer.weight_decay)
+            self._adamw(self.others, optimizer, lr, 0.0)
+            self.push()
+        self.flat.zero_()
+        return norm, finite
+
+    def _adamw(self, which: Sequence[int], optimizer: AdamW, lr: float, decay: float) -> None:
+        if not which:
+            return
+        adamw(
+            [self.masters[i] for i in which],
+            [self.grads[i] for i in which],
+            [self.first[i] for i in which],
+            [self.second[i] for i in which],
+            [],
+            [self.updates[i] for i in which],
+            fused=True,
+            lr=lr,
+            beta1=optimizer.betas[0],
+            beta2=optimizer.betas[1],
+            weight_decay=decay,
+            eps=optimizer.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def push(self) -> None:
+        """Write the masters into the net's weights, in place."""
+        with torch.no_grad():
+            torch._foreach_copy_([weight.detach() for weight in self.weights], self.masters)
+
+    def snapshot(self) -> list[Tensor]:
+        """The net's weights as they are now, in its compute precision."""
+        return [weight.detach().clone() for weight in self.weights]
+
+    @contextmanager
+    def replaced(self, values: Sequence[Tensor]) -> Iterator[None]:
+        """Let the net compute with other weights for a while."""
+        own = [weight.data for weight in self.weights]
+        try:
+            for weight, value in zip(self.weights, values, strict=True):
+                weight.data = value
+            yield
+        finally:
+            for weight, value in zip(self.weights, own, strict=True):
+                weight.data = value
+
+    def state(self) -> Tree:
+        """Everything an exact continuation needs, by weight name; copies."""
+
+        def named(values: Sequence[Tensor]) -> dict[str, Tensor]:
+            return {name: value.detach().clone() for name, value in zip(self.names, values, strict=True)}
+
+        return {
+            "weights": named(self.masters),
+            "first": named(self.first),
+            "second": named(self.second),
+            "optimizer": {"updates": self.updates[0].clone()},
+        }
+
+    def restore(self, tree: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take over what `state` gave; the net's weights follow."""
+        for part, mine in (("weights", self.masters), ("first", self.first), ("second", self.second)):
+            check_names(self.names, tree[part], part)
+            for name, value in zip(self.names, mine, strict=True):
+                value.copy_(tree[part][name])
+        for counter in self.updates:
+            counter.copy_(tree["optimizer"]["updates"])
+        self.push()
+
+
+def check_names(names: Sequence[str], saved: Mapping[str, Tensor], part: str) -> None:
+    """Raise where a checkpoint belongs to another model."""
+    strange = sorted(set(names) ^ set(saved))
+    if strange:
+        raise BackendError(
+            f"The checkpoint's {part} do not belong to this model: {len(strange)} of {len(names)} names differ, "
+            f"the first is {strange[0]!r}. Resume with the model the run was started with."
+        )

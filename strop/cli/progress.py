@@ -1,0 +1,235 @@
+"""What a person sees while a run is going: a live panel in a terminal or a notebook, plain lines in a log file.
+
+Everything goes to standard error, so that standard output holds results and nothing else.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+
+from strop.cli.readings import Readings, clock, short
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Kind = Literal["auto", "live", "plain", "notebook", "silent"]
+
+
+class Progress(Protocol):
+    """What the loop tells whoever is watching. No call may raise or change the run."""
+
+    def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
+        """A run of `total_steps` begins; `done` of them were made before a resume."""
+        ...
+
+    def phase(self, name: str) -> None:
+        """What the loop does now: `generate`, `verify`, `learn`, `evaluate`, `save` ..."""
+        ...
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """A step is done; these are its numbers."""
+        ...
+
+    def message(self, text: str) -> None:
+        """A line that stays on the screen."""
+        ...
+
+    def finish(self, summary: str = "") -> None:
+        """The run ended, well or not. May be called twice."""
+        ...
+
+
+def progress(kind: Kind = "auto", stream: TextIO | None = None) -> Progress:
+    """The display for where we are: `live` in a terminal, `notebook` in Jupyter, else `plain`.
+
+    >>> type(progress("silent")).__name__
+    'Silent'
+    """
+    to = sys.stderr if stream is None else stream
+    chosen = _surroundings(to) if kind == "auto" else kind
+    if chosen == "silent":
+        return Silent()
+    if chosen == "plain":
+        return Plain(to)
+    return Notebook() if chosen == "notebook" else Live(to)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def start(self, recipe: str, total_steps: int, done: int = 0) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+    def finish(self, summary: str = "") -> None: ...
+
+
+class Plain:
+    """One line every few seconds, for log files and pipes; the first and the last step always show."""
+
+    def __init__(self, stream: TextIO, every: float = 5.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._every, self._now = stream, every, now
+        self._readings = Readings(now)
+        self._shown = float("-inf")
+
+    def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
+        self._readings.start(recipe, total_steps, done)
+        self._shown = float("-inf")
+        self.message(f"{recipe}: {total_steps} steps" + (f", {done} done before" if done else ""))
+
+    def phase(self, name: str) -> None:
+        """A line for each phase would drown the numbers."""
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._readings.step(step, metrics)
+        now = self._now()
+        # a held-out evaluation is rare and is what people look for
+        due = now - self._shown >= self._every or step >= self._readings.total
+        if due or any(name.startswith("accuracy/heldout") for name in metrics):
+            self._shown = now
+            self.message(self._readings.line())
+
+    def message(self, text: str) -> None:
+        # a closed pipe must not end a run
+        with suppress(OSError, ValueError):
+            print(printable(text), file=self._stream, flush=True)
+
+    def finish(self, summary: str = "") -> None:
+        if summary:
+            self.message(summary)
+
+
+class Live:
+    """A panel that redraws itself in a terminal."""
+
+    def __init__(self, stream: TextIO | None = None, console: "Console | None" = None) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self.console = console or Console(file=stream, stderr=stream is None)
+        self._readings = Readings(time.monotonic)
+        # stdout stays untouched: it may be a pipe that somebody parses
+        self._live = RichLive(
+            console=self.console,
+            get_renderable=self.render,
+            refresh_per_second=4,
+            redirect_stdout=False,
+            transient=False,
+        )
+
+    def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
+        self._readings.start(recipe, total_steps, done)
+        self._live.start()
+
+    def phase(self, name: str) -> None:
+        self._readings.phase = name
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._readings.step(step, metrics)
+
+    def message(self, text: str) -> None:
+        from rich.text import Text
+
+        self.console.print(Text(printable(text)))
+
+    def finish(self, summary: str = "") -> None:
+        self._readings.phase = ""
+        self._live.stop()
+        if summary:
+            self.message(summary)
+
+    def render(self) -> "RenderableType":
+        """The panel as it stands."""
+        from strop.cli.panel import panel
+
+        return panel(self._readings, self.console.width)
+
+
+class Notebook:
+    """The same panel in a Jupyter output cell, redrawn after each step at most twice a second."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._readings = Readings(now)
+        self._handle: Any = None
+        self._shown = float("-inf")
+
+    def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
+        self._readings.start(recipe, total_steps, done)
+        self._draw(True)
+
+    def phase(self, name: str) -> None:
+        self._readings.phase = name
+        self._draw()
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        self._readings.step(step, metrics)
+        self._draw()
+
+    def message(self, text: str) -> None:
+        print(printable(text), file=sys.stderr)
+
+    def finish(self, summary: str = "") -> None:
+        self._readings.phase = ""
+        self._draw(True)
+        if summary:
+            self.message(summary)
+
+    def _draw(self, always: bool = False) -> None:
+        now = self._now()
+        if not always and now - self._shown < 0.5:
+            return
+        self._shown = now
+        from IPython.display import HTML, display  # pyright: ignore[reportMissingImports]
+
+        page = HTML(self.html())
+        if self._handle is None:
+            self._handle = display(page, display_id=True)
+        else:
+            self._handle.update(page)
+
+    def html(self) -> str:
+        """The panel as HTML."""
+        import io
+
+        from rich.console import Console
+
+        from strop.cli.panel import panel
+
+        console = Console(file=io.StringIO(), record=True, width=88, force_jupyter=False, color_system="truecolor")
+        console.print(panel(self._readings, 88))
+        return console.export_html(
+            inline_styles=True, code_format='<pre style="line-height:1.25;font-family:monospace">{code}</pre>'
+        )
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor or change the terminal: control characters become visible.
+
+    >>> printable("a\\x1b[2Jb\\n")
+    'a\\\\x1b[2Jb\\n'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _surroundings(stream: TextIO) -> Kind:
+    """
+    >>> import io
+    >>> _surroundings(io.StringIO())
+    'plain'
+    """
+    shell = sys.modules.get("IPython")
+    if shell is not None and type(shell.get_ipython()).__name__ == "ZMQInteractiveShell":
+        return "notebook"
+    terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+    return "live" if terminal else "plain"
+
+
+__all__ = ["Kind", "Live", "Notebook", "Plain", "Progress", "Silent", "clock", "printable", "progress", "short"]

@@ -1,0 +1,86 @@
+"""What a run runs on: a task, a sampler, a learner that share one model, and judges. Opened once, closed at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from strop import catalogue
+from strop.episodes import Sampler
+from strop.recipe import Recipe
+from strop.verifiers._pool import JudgePool
+
+if TYPE_CHECKING:
+    from strop.backends.torch.learner import TorchLearner
+    from strop.models.language_model import LanguageModel
+
+FROM_SCRATCH = "scratch:"
+"""`scratch:nano` is a model of that size with random weights and a tokenizer made from the task's own texts."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The heavy objects of a run."""
+
+    task: Any
+    sampler: Sampler
+    learner: "TorchLearner"
+    judges: dict[Any, JudgePool] = field(default_factory=dict)
+
+    def judge(self, verifier: Any = None) -> JudgePool:
+        """Judges by `verifier`; without one by the task itself, or by the verifier the task names."""
+        if verifier not in self.judges:
+            named = verifier or (catalogue.load(f"verifiers/{self.task.verifier}")() if self.task.verifier else None)
+            self.judges[verifier] = JudgePool(named or self.task.verify)
+        return self.judges[verifier]
+
+    def save_model(self, folder: Path) -> None:
+        """The present weights as a Hugging Face folder."""
+        self.learner.save_model(folder)
+
+
+@contextmanager
+def open_engine(recipe: Recipe) -> Iterator[Engine]:
+    """Load the model, check that the recipe's data fits it, and build sampler and learner around it."""
+    from strop.backends.torch.learner import TorchLearner
+    from strop.backends.torch.sampler import TorchSampler
+    from strop.lint import lint
+
+    model = open_model(recipe)
+    lint(recipe, model.tokenizer, model.context)
+    learner = TorchLearner(model, token_budget=recipe.token_budget)
+    if any("ref_logp" in stage.objective.needs for stage in recipe.stages):
+        learner.set_reference()
+    engine = Engine(recipe.task, TorchSampler(model, slots=recipe.slots), learner)
+    try:
+        yield engine
+    finally:
+        for judge in engine.judges.values():
+            judge.close()
+
+
+def open_model(recipe: Recipe) -> "LanguageModel":
+    """The recipe's model in its compute precision."""
+    from strop.models import language_model
+
+    if not recipe.model.startswith(FROM_SCRATCH):
+        return language_model.load(recipe.model, precision=recipe.precision)
+    from strop.models import nano
+
+    tokenizer = nano.tokenizer(_sample_texts(recipe.task))
+    shape = nano.config(recipe.model.removeprefix(FROM_SCRATCH), tokenizer)
+    return language_model.initialise(shape, seed=recipe.seed, tokenizer=tokenizer, precision=recipe.precision)
+
+
+def _sample_texts(task: Any, problems: int = 4000) -> Iterator[str]:
+    """Prompts, hints and responses in every style, for the tokenizer to count words in."""
+    from strop.keys import Key
+    from strop.tasks import HINTS, STYLES
+
+    for index in range(problems):
+        problem = task.problem("vocabulary", index)
+        for style in STYLES:
+            yield HINTS[style]
+            yield problem.question
+            yield task.write(problem, style, Key.root(index).fold(style), 0.1) or ""

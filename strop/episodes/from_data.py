@@ -1,0 +1,70 @@
+"""Responses that exist already."""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from strop.episodes import Sampler
+from strop.episodes.single_turn import hinted
+from strop.errors import TaskError
+from strop.keys import Key
+from strop.piece import piece
+from strop.records import Problem, Trajectory
+from strop.tasks import STYLES, Style, Task
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+@piece
+class FromData:
+    """Replays the task's own worked responses: no model is asked.
+
+    Source: completion-only supervised fine-tuning; the prompt carries no loss, the end-of-turn token does. A response
+    longer than `max_tokens` is cut and then ends without an end-of-turn token.
+    """
+
+    direct: Weight = 0.0
+    """How often a response comes without a thought, in proportion to `short` and `long`."""
+    short: Weight = 1.0
+    """How often with a plain chain of thought."""
+    long: Weight = 0.0
+    """How often with rechecks, backtracking and reflection."""
+    slips: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Chance that a step goes wrong, in the responses that may have slips."""
+    slip_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of responses that may have slips."""
+    hint_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of prompts with a system turn that names the style."""
+    max_tokens: Annotated[int, Field(ge=1)] = 384
+    """Tokens of a response that are kept."""
+
+    def __call__(
+        self, problems: Sequence[Problem], *, sampler: Sampler, task: Task, samples: int, key: Key
+    ) -> Iterator[Trajectory]:
+        tokenizer = sampler.tokenizer
+        for problem in problems:
+            for sample in range(samples):
+                own = key.fold(problem.id, sample)
+                random = own.random()
+                style: Style = random.choices(STYLES, (self.direct, self.short, self.long))[0]
+                slips = self.slips if random.random() < self.slip_share else 0.0
+                asked = hinted(problem, style) if random.random() < self.hint_share else problem
+                text = task.write(problem, style, own.fold("write"), slips)
+                if text is None:
+                    raise TaskError(f"Problem {problem.id} has no worked response to learn from. Map its solution field.")
+                tokens = np.append(tokenizer.encode(text), tokenizer.end_id).astype(np.int32)
+                cut = len(tokens) > self.max_tokens
+                tokens = tokens[: self.max_tokens]
+                yield Trajectory(
+                    problem=asked,
+                    sample=sample,
+                    text=text,
+                    finish="length" if cut else "stop",
+                    origin="expert",
+                    prompt_tokens=tokenizer.prompt(asked.prompt),
+                    tokens=tokens,
+                    mask=np.ones(len(tokens), dtype=bool),
+                    logp=np.full(len(tokens), np.nan, dtype=np.float32),
+                )

@@ -1,0 +1,86 @@
+"""Looks at a recipe's data and settings before the first step, and names the first thing that is wrong."""
+
+from typing import Any
+
+from strop.episodes import Tokenizer
+from strop.errors import ConfigError, TaskError
+from strop.keys import Key
+from strop.recipe import Recipe
+
+ROWS = 2000
+"""Rows looked at; a data set larger than this is looked at in this many places, evenly."""
+
+
+def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
+    """Raise `ConfigError` or `TaskError` at the first offending setting or row.
+
+    Checked: end-of-turn and padding ids differ, the trained end-of-turn id is one the sampler stops at, every problem has
+    a reference, every prompt leaves room for an answer, every replayed response carries loss on its end-of-turn id, and
+    no policy-gradient stage truncates the distribution it samples from.
+    """
+    pad = getattr(tokenizer, "pad_id", None)
+    if pad is not None and pad in tokenizer.eos_ids:
+        raise ConfigError(
+            f"Model {recipe.model}: the padding id {pad} is also an end-of-turn id. Set a padding token of its own in "
+            "tokenizer_config.json; masking by id would otherwise hide every end of turn."
+        )
+    if tokenizer.end_id not in tokenizer.eos_ids:
+        raise ConfigError(
+            f"Model {recipe.model}: responses end with id {tokenizer.end_id}, which is not among the ids generation stops "
+            f"at: {sorted(tokenizer.eos_ids)}. Add it to eos_token_id in generation_config.json."
+        )
+    for number, stage in enumerate(recipe.stages):
+        _lint_sampling(number, stage)
+        _lint_rows(recipe, stage, tokenizer, context)
+
+
+def _lint_sampling(number: int, stage: Any) -> None:
+    episode, objective = stage.episode, stage.objective
+    if not getattr(objective, "skips_zero_advantage", False) and stage.advantage is None:
+        return
+    for name, plain in (("top_p", 1.0), ("top_k", 0), ("temperature", 1.0)):
+        value = getattr(episode, name, plain)
+        if value != plain and stage.advantage is not None:
+            raise ConfigError(
+                f"stages.{number}.episode.{name}={value}: a policy gradient needs samples of the policy itself, and any "
+                f"value but {plain} draws from another distribution and biases the importance ratio. "
+                f"Use --set stages.{number}.episode.{name}={plain}."
+            )
+
+
+def _lint_rows(recipe: Recipe, stage: Any, tokenizer: Tokenizer, context: int) -> None:
+    task = recipe.task
+    rows = task.size("train")
+    if rows == 0:
+        raise TaskError(f"Task {task.name} has no rows in its split train. Check --data.")
+    step = 1 if rows is None else max(1, rows // ROWS)
+    indices = range(64) if rows is None else range(0, rows, step)
+    replays = not hasattr(stage.episode, "temperature")
+    for index in indices:
+        problem = task.problem("train", index)
+        if problem.reference is None or problem.reference == "":
+            raise TaskError(f"Problem {problem.id} has no reference answer. Fix the row, or map the answer field.")
+        used = len(tokenizer.prompt(problem.prompt))
+        if used + 2 > context:
+            raise TaskError(
+                f"Problem {problem.id}: its prompt is {used} tokens, the model's context is {context}. "
+                "Drop the row or use a model with a longer context."
+            )
+        if replays:
+            _lint_replay(stage, task, problem, tokenizer, used, context)
+
+
+def _lint_replay(stage: Any, task: Any, problem: Any, tokenizer: Tokenizer, used: int, context: int) -> None:
+    class OnlyTokenizer:
+        """An episode that replays asks its sampler for nothing else."""
+
+    holder: Any = OnlyTokenizer()
+    holder.tokenizer, holder.context = tokenizer, context
+    for attempt in stage.episode([problem], sampler=holder, task=task, samples=1, key=Key.root(0)):
+        if attempt.finish == "stop" and not (attempt.tokens[-1] in tokenizer.eos_ids and attempt.mask[-1]):
+            raise TaskError(f"Problem {problem.id}: the response carries no loss on its end-of-turn token.")
+        if used + len(attempt.tokens) > context:
+            raise TaskError(
+                f"Problem {problem.id}: prompt and response are {used + len(attempt.tokens)} tokens, the model's context "
+                f"is {context}. Lower stages.N.episode.max_tokens or drop the row."
+            )

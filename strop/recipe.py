@@ -1,0 +1,233 @@
+"""A recipe: everything a run needs to know, frozen, and nothing else.
+
+A recipe is a list of stages; a stage names one piece for each step of the loop in `flow.py`. Recipes are made by the
+functions in `recipes/` or by a user's own, changed by path (`stages.0.objective.high=0.3`), and written in full into the
+run folder, from where they load again.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from strop import catalogue
+from strop.episodes.single_turn import SingleTurn
+from strop.errors import ConfigError, did_you_mean
+from strop.piece import build, dump, fields, is_piece, piece
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+@piece
+class AdamW:
+    """Decoupled weight decay (Loshchilov and Hutter, arXiv:1711.05101), a warm-up, a schedule, a norm bound."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak learning rate."""
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """Optimiser steps of linear rise from lr/warmup to lr."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """What follows the warm-up."""
+    floor: Share = 0.0
+    """Where cosine and linear end, as a share of lr."""
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Applied to matrices only: not to norms, biases or other vectors."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest gradient norm; None leaves it alone."""
+
+    def rate(self, step: int, total: int) -> float:
+        """Learning rate of optimiser step `step` (from 0) of `total`.
+
+        >>> [round(AdamW(lr=1.0, warmup=2, schedule="cosine").rate(s, 6), 3) for s in range(6)]
+        [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+        """
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        if self.schedule == "constant":
+            return self.lr
+        done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
+        shape = 0.5 * (1 + math.cos(math.pi * done)) if self.schedule == "cosine" else 1 - done
+        return self.lr * (self.floor + (1 - self.floor) * shape)
+
+
+@piece
+class Heldout:
+    """The measure that training never sees: fresh problems, judged by the verifier alone, whatever the rewards."""
+
+    problems: Positive = 512
+    """How many, before the first and after the last step."""
+    every: Annotated[int, Field(ge=0)] = 10
+    """Steps between measurements during the run; 0 measures only before and after."""
+    quick: Positive = 128
+    """How many during the run."""
+    episode: Any = dataclasses.field(default_factory=SingleTurn)
+    """How one answer to each problem is drawn."""
+
+
+@piece
+class Stage:
+    """One turn of the loop, as often as `steps` says."""
+
+    name: str
+    steps: Annotated[int, Field(ge=0)]
+    objective: Any
+    average: Any
+    curriculum: Any
+    episode: Any
+    rewards: tuple[Any, ...] = ()
+    """Their parts are added up."""
+    advantage: Any = None
+    """None gives every attempt the advantage 1 (supervised stages)."""
+    verifier: Any = None
+    """None lets the task judge."""
+    curator: Any = None
+    controllers: tuple[Any, ...] = ()
+    optimizer: AdamW = dataclasses.field(default_factory=AdamW)
+    problems: Positive = 32
+    """Problems in a step."""
+    samples: Positive = 8
+    """Attempts at each problem."""
+    minibatches: Positive = 1
+    """Optimiser steps a batch is divided into."""
+    epochs: Positive = 1
+    """How often a batch is gone through."""
+
+
+@piece
+class Recipe:
+    """A complete run."""
+
+    name: str
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+    task: Any
+    model: str = "nano"
+    """`nano`, `micro`, `mini`, a folder in the Hugging Face format, or a name on the hub."""
+    source: str = ""
+    """The paper a recipe is named for."""
+    baseline: str = ""
+    """The recipe its claim is measured against."""
+    claim: str = ""
+    """What it claims over the baseline, in one sentence."""
+    seed: int = 0
+    heldout: Heldout = dataclasses.field(default_factory=Heldout)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Compute precision; master weights are always fp32. `auto` measures which is faster here."""
+    token_budget: Positive = 16384
+    """Most tokens, padding included, in one micro-batch."""
+    slots: Positive = 256
+    """Attempts the sampler holds at once."""
+    checkpoint_every: Annotated[int, Field(ge=0)] = 50
+    """Steps between checkpoints; 0 saves only at the end."""
+    keep: Annotated[int, Field(ge=0)] = 2
+    """Newest checkpoints that stay on disk; 0 keeps all."""
+
+    @property
+    def total_steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+
+def to_json(recipe: Recipe) -> str:
+    """The whole recipe, readable; `from_data(json.loads(...))` gives it back."""
+    return json.dumps(dump(recipe), indent=2, ensure_ascii=False)
+
+
+def from_data(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """A recipe from what `dump` wrote. Raises `ConfigError` naming the first field that does not fit."""
+    values = {name: _load(value, f"{where}.{name}") for name, value in data.items() if name not in ("piece", "stages")}
+    stages = data.get("stages")
+    if not isinstance(stages, Sequence) or isinstance(stages, str):
+        raise ConfigError(f"{where}.stages must be a list, got {stages!r}.")
+    values["stages"] = tuple(_load({"piece": "recipe.Stage", **s}, f"{where}.stages.{i}") for i, s in enumerate(stages))
+    return build(Recipe, values, where)
+
+
+def override(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """The recipe with fields changed by `path=value`.
+
+    A value is JSON where it parses as JSON, else text; where a piece is expected, the name of one
+    (`stages.0.advantage=leave_one_out`) or of a class in a user's file (`./mine.py:Mine`).
+    """
+    for setting in settings:
+        path, found, value = setting.partition("=")
+        if not found:
+            raise ConfigError(f"Expected path=value, got {setting!r}. Try: stages.0.objective.high=0.3.")
+        recipe = _set(recipe, path.split("."), value, path)
+    return recipe
+
+
+def _set(node: Any, path: list[str], value: str, whole: str) -> Any:
+    head, rest = path[0], path[1:]
+    if isinstance(node, tuple):
+        if not head.isdecimal() or int(head) >= len(node):
+            raise ConfigError(f"{whole}: expected an index from 0 to {len(node) - 1}, got {head!r}.")
+        item = node[int(head)]
+        new = _set(item, rest, value, whole) if rest else _parse(item, value, "", whole)
+        return (*node[: int(head)], new, *node[int(head) + 1 :])
+    if not is_piece(node):
+        raise ConfigError(f"{whole}: there is nothing below this point; {head!r} cannot be set.")
+    known = fields(type(node))
+    if head not in known:
+        raise ConfigError(f"{whole}: {type(node).__name__} has no field {head!r}. {did_you_mean(head, known)}")
+    old = getattr(node, head)
+    new = _set(old, rest, value, whole) if rest else _parse(old, value, head, whole)
+    values = {name: getattr(node, name) for name in known} | {head: new}
+    return build(type(node), values, whole.rpartition(".")[0] or "recipe")
+
+
+_ROOM_OF = {
+    "objective": "objectives", "average": "objectives", "curriculum": "curricula", "episode": "episodes",
+    "advantage": "advantages", "verifier": "verifiers", "curator": "curators", "task": "tasks",
+    "rewards": "rewards", "controllers": "controllers",
+}  # fmt: skip
+
+
+def _parse(old: Any, value: str, field: str, whole: str) -> Any:
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError:
+        parsed = value
+    room = _ROOM_OF.get(field) or next((_ROOM_OF[p] for p in reversed(whole.split(".")) if p in _ROOM_OF), None)
+    expects_piece = is_piece(old) or field in _ROOM_OF
+    if field in ("rewards", "controllers"):
+        names = [n for n in value.split(",") if n] if isinstance(parsed, str) else parsed
+        return tuple(_load(name if isinstance(name, dict) else {"piece": name}, whole, room) for name in names)
+    if expects_piece and isinstance(parsed, str):
+        return task_named(parsed) if field == "task" else _load({"piece": parsed}, whole, room)
+    return _load(parsed, whole)
+
+
+def _load(value: Any, where: str, room: str | None = None) -> Any:
+    """Plain data back to pieces, wherever a dictionary names one."""
+    if isinstance(value, Mapping) and "piece" in value:
+        name = str(value["piece"])
+        cls = {"recipe": Recipe, "recipe.Stage": Stage}.get(name) or _class_named(name, room)
+        values = {key: _load(item, f"{where}.{key}") for key, item in value.items() if key != "piece"}
+        return build(cls, values, where)
+    if isinstance(value, list):
+        return tuple(_load(item, f"{where}.{i}") for i, item in enumerate(value))
+    if isinstance(value, Mapping):
+        return {key: _load(item, f"{where}.{key}") for key, item in value.items()}
+    return value
+
+
+def _class_named(name: str, room: str | None) -> type:
+    own = {f"recipe.{cls.__name__}": cls for cls in (AdamW, Heldout, Stage, Recipe)}
+    cls = own.get(name) or catalogue.load(name, room)
+    if not getattr(cls, "__is_piece__", False):
+        raise ConfigError(f"{name} is not a piece: decorate the class with @strop.piece.piece.")
+    return cls
+
+
+def task_named(name: str, data: str | None = None) -> Any:
+    """A task by name: a procedural one, `reasoning_gym:NAME`, or a data-set mapping such as `gsm8k` with its file."""
+    if name.startswith("reasoning_gym:"):
+        return build(catalogue.load("tasks/reasoning_gym"), {"dataset": name.partition(":")[2]}, "task")
+    if data is not None:
+        return build(catalogue.load("tasks/data_set"), {"data": data, "mapping": name}, "task")
+    return build(catalogue.load(name, "tasks"), {}, "task")

@@ -1,0 +1,63 @@
+from typing import Literal
+
+from strop.curricula.uniform import Uniform
+from strop.episodes.from_data import FromData
+from strop.episodes.single_turn import SingleTurn
+from strop.objectives.averages.token_mean import TokenMean
+from strop.objectives.supervised.cross_entropy import CrossEntropy
+from strop.recipe import AdamW, Heldout, Recipe, Stage, task_named
+from strop.tasks.mixture import Mixture
+
+WEIGHTS = {
+    "arithmetic": 3.0,
+    "countdown": 2.0,
+    "k_sat": 1.0,
+    "shortest_path": 1.0,
+    "max_clique": 1.0,
+    "list_functions": 1.0,
+    "biographies": 1.0,
+    "tool_arithmetic": 1.0,
+    "json_extraction": 1.0,
+    "policy": 0.5,
+}
+"""How often each task is drawn."""
+
+
+def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int = 4000, seed: int = 0) -> Recipe:
+    """Train the bundled model and its tokenizer from scratch on the procedural tasks, in every style.
+
+    Source: strop's own. Direct answers, plain chains and chains with rechecks are mixed; a share of the responses has
+    wrong steps, so the model starts a run knowing how to reason and not yet whom to trust.
+    """
+    mixture = Mixture(tasks=tuple(task_named(name) for name in WEIGHTS), weights=tuple(WEIGHTS.values()))
+    return Recipe(
+        name=f"pretrain_{size}",
+        model=f"scratch:{size}",
+        task=mixture,
+        seed=seed,
+        heldout=Heldout(episode=SingleTurn(max_tokens=224), problems=512, quick=256, every=500),
+        checkpoint_every=250,
+        keep=1,
+        stages=(
+            Stage(
+                name="pretrain",
+                steps=steps,
+                problems=256,
+                samples=1,
+                curriculum=Uniform(),
+                episode=FromData(
+                    direct=0.3, short=0.4, long=0.3, slips=0.3, slip_share=0.3, hint_share=0.5, max_tokens=256
+                ),
+                objective=CrossEntropy(),
+                average=TokenMean(),
+                optimizer=AdamW(
+                    lr={"micro": 4e-3, "nano": 2e-3, "mini": 1e-3}[size],
+                    warmup=100,
+                    schedule="cosine",
+                    floor=0.05,
+                    betas=(0.9, 0.98),
+                    weight_decay=0.1,
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,79 @@
+"""From attempts to judged, rewarded groups."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from strop.records import Group, Problem, Trajectory
+from strop.verifiers._pool import JudgePool
+
+
+@dataclass
+class Clock:
+    """Seconds spent on each part of a step."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("generate", "verify", "learn"), 0.0))
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] += time.perf_counter() - started
+
+
+def score(
+    problems: Sequence[Problem],
+    attempts: Iterable[Trajectory],
+    judge: JudgePool,
+    rewards: Sequence[Any] = (),
+    memories: Sequence[Any] = (),
+    clock: Clock | None = None,
+) -> list[Group]:
+    """Judge attempts as they finish, group them by problem in the order of `problems`, and add up their rewards."""
+    clock = clock or Clock()
+    arrived: list[Trajectory] = []
+    stream = iter(attempts)
+    while True:
+        with clock("generate"):
+            attempt = next(stream, None)
+        if attempt is None:
+            break
+        with clock("verify"):
+            judge.submit(len(arrived), attempt.text, attempt.problem)
+            arrived.append(attempt)
+    with clock("verify"):
+        by_problem: dict[str, list[Trajectory]] = {problem.id: [] for problem in problems}
+        for number, verdict in judge.results():
+            attempt = arrived[number]
+            by_problem[attempt.problem.id].append(replace(attempt, verdict=verdict))
+        groups = [
+            Group(members[0].problem, tuple(sorted(members, key=lambda t: t.sample)))
+            for members in by_problem.values()
+            if members
+        ]
+        return [reward_group(group, rewards, memories) for group in groups]
+
+
+def reward_group(group: Group, rewards: Sequence[Any], memories: Sequence[Any]) -> Group:
+    """The group with each reward's part, and their sum, on every attempt."""
+    if not rewards:
+        return group
+    parts = {
+        type(reward).__name__: reward(group, memory) if hasattr(reward, "init") else reward(group)
+        for reward, memory in zip(rewards, memories, strict=True)
+    }
+    return Group(
+        group.problem,
+        tuple(
+            replace(
+                attempt,
+                rewards={name: float(values[i]) for name, values in parts.items()},
+                reward=float(sum(values[i] for values in parts.values())),
+            )
+            for i, attempt in enumerate(group.trajectories)
+        ),
+    )

@@ -1,0 +1,105 @@
+import itertools
+import re
+from collections import Counter
+
+import networkx
+import numpy as np
+import pytest
+
+from strop.keys import Key
+from strop.records import Problem, Turn
+from strop.tasks import STYLES
+from strop.tasks.max_clique import MaxClique
+
+TOKEN = re.compile(r"</?think>|[0-9]| ?[A-Za-z]+|\S| ")
+
+
+def graph(question):
+    return networkx.Graph(edge.split("-") for edge in question.split()[1:])
+
+
+@pytest.mark.parametrize("task", [MaxClique(), MaxClique(levels=(4, 7, 9), density=0.5)])
+def test_every_set_is_judged_as_networkx_judges_it(task):
+    for index in range(30):
+        made = task.problem("train", index)
+        cliques = [sorted(clique) for clique in networkx.find_cliques(graph(made.question))]
+        largest = max(map(len, cliques))
+        expected = {" ".join(clique) for clique in cliques if len(clique) == largest}
+        assert " ".join(made.reference["clique"]) == min(expected)
+        for size in range(1, made.difficulty + 1):
+            for letters in itertools.combinations("abcdefghi"[: made.difficulty], size):
+                answer = " ".join(letters)
+                assert task.verify(answer, made).outcome == ("right" if answer in expected else "wrong")
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("a b c", "right"),
+        ("c a b", "right"),
+        ("b, c, d", "right"),
+        ("a b", "wrong"),
+        ("a b c d", "wrong"),  # a-d is no edge
+        ("a a b", "wrong"),
+        ("a b z", "wrong"),
+        ("abc", "unparsable"),
+        ("a b c 3", "unparsable"),
+        ("A B C", "unparsable"),
+        ("а b c", "unparsable"),  # a Cyrillic letter
+        ("a " * 100000, "unparsable"),
+        ("", "unparsable"),
+    ],
+)
+def test_hand_made_answers(answer, outcome):
+    reference = {"edges": ["a-b", "a-c", "b-c", "b-d", "c-d"], "clique": ["a", "b", "c"]}
+    problem = Problem(id="x", task="max_clique", prompt=(Turn("user", "x"),), reference=reference)
+    assert MaxClique().verify(f"<think>x</think>{answer}", problem).outcome == outcome
+
+
+def test_equal_sets_vote_together():
+    made = MaxClique().problem("train", 0)
+    assert MaxClique().verify("c a b", made).answer == MaxClique().verify("b, c, a", made).answer == "a b c"
+
+
+def test_what_is_left_is_joined_to_all_that_is_used():
+    task = MaxClique()
+    for index in range(200):
+        made = task.problem("train", index)
+        joined = graph(made.question).adj
+        for tried, left in re.findall(
+            r"try ((?:[a-z] )+?)left ((?:[a-z] )+)", task.write(made, "long", Key.root(index))
+        ):
+            used = tried.split()
+            expected = [v for v in sorted(joined) if v > used[-1] and all(v in joined[u] for u in used)]
+            assert left.split() == expected
+        used = []
+        for letter, left in re.findall(
+            r"use ([a-z])(?: left ((?:[a-z] ?)+?))?(?= use|<)", task.write(made, "short", Key.root(index))
+        ):
+            used.append(letter)
+            assert left.split() == [v for v in sorted(joined) if v not in used and all(v in joined[u] for u in used)]
+
+
+def test_slips_are_noticed_in_some_long_traces_and_spoil_others():
+    task = MaxClique()
+    problems = [task.problem("train", index) for index in range(300)]
+    texts = [task.write(made, "long", Key.root(made.id), slips=0.2) for made in problems]
+    outcomes = Counter(task.verify(text, made).outcome for text, made in zip(texts, problems, strict=True))
+    assert set(outcomes) == {"right", "wrong"}
+    assert sum("no, wait" in text for text in texts) > 30
+
+
+def test_heldout_problems_are_never_trained_on():
+    task = MaxClique(levels=(4,))
+    train = {task.problem("train", index).question for index in range(3000)}
+    assert not train & {task.problem("heldout", index).question for index in range(300)}
+
+
+def test_texts_fit_a_short_context():
+    task = MaxClique()
+    for style in STYLES:
+        lengths = []
+        for index in range(1000):
+            made = task.problem("train", index)
+            lengths.append(len(TOKEN.findall(made.question + task.write(made, style, Key.root(index)))))
+        assert np.percentile(lengths, 99) <= 200, style

@@ -1,0 +1,136 @@
+import itertools
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from strop.keys import Key
+from strop.records import Problem, Turn
+from strop.tasks import STYLES
+from strop.tasks.shortest_path import ShortestPath
+
+TOKEN = re.compile(r"</?think>|[0-9]| ?[A-Za-z]+|\S| ")
+
+
+def read(question):
+    """Edges, start and end as the prompt states them."""
+    left, right = question.split(" from ")
+    start, end = right.split(" to ")
+    edges = {}
+    for edge in left.split():
+        edges[edge[0], edge[2]] = edges[edge[2], edge[0]] = int(edge[3:])
+    return edges, start, end
+
+
+def all_paths(question):
+    """Every simple path with its cost, by trying every order of every set of nodes."""
+    edges, start, end = read(question)
+    inner = sorted({u for u, _ in edges} - {start, end})
+    for size in range(len(inner) + 1):
+        for middle in itertools.permutations(inner, size):
+            steps = list(itertools.pairwise((start, *middle, end)))
+            if all(step in edges for step in steps):
+                yield " ".join((start, *middle, end)), sum(edges[step] for step in steps)
+
+
+@pytest.mark.parametrize("task", [ShortestPath(), ShortestPath(levels=(4, 7), extra=8, heaviest=2)])
+def test_every_path_is_judged_as_exhaustive_search_judges_it(task):
+    ties = 0
+    for index in range(60):
+        made = task.problem("train", index)
+        paths = list(all_paths(made.question))
+        lowest = min(cost for _, cost in paths)
+        assert made.reference["cost"] == lowest
+        assert (" ".join(made.reference["path"]), lowest) in paths
+        ties += sum(cost == lowest for _, cost in paths) > 1
+        for path, cost in paths:
+            for said in (cost - 1, cost, cost + 1):
+                actual = task.verify(f"{path} {said}", made).outcome
+                assert actual == ("right" if cost == said == lowest else "wrong")
+    assert ties > 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("a b d 5", "right"),
+        ("a c d 5", "right"),
+        ("a b d  05", "right"),
+        ("a d 9", "wrong"),
+        ("a b d 4", "wrong"),
+        ("a b a b d 5", "wrong"),
+        ("a b c d 5", "wrong"),  # there is no edge b-c
+        ("d b a 5", "wrong"),
+        ("a z d 5", "wrong"),
+        ("a 0", "wrong"),
+        ("a b d", "unparsable"),
+        ("5", "unparsable"),
+        ("abd 5", "unparsable"),
+        ("a b d 5 5", "unparsable"),
+        ("a b d ５", "unparsable"),
+        ("a b d -5", "unparsable"),
+        ("a " * 100000 + "5", "unparsable"),
+        ("a" + " " * 100000, "unparsable"),
+        ("", "unparsable"),
+    ],
+)
+def test_hand_made_answers(answer, outcome):
+    edges = [["a", "b", 3], ["b", "d", 2], ["a", "d", 9], ["a", "c", 1], ["c", "d", 4]]
+    reference = {"edges": edges, "start": "a", "end": "d", "path": ["a", "b", "d"], "cost": 5}
+    problem = Problem(id="x", task="shortest_path", prompt=(Turn("user", "x"),), reference=reference)
+    verdict = ShortestPath().verify(f"<think>x</think>{answer}", problem)
+    assert verdict.outcome == outcome
+    if outcome == "right":
+        assert verdict.answer in ("a b d 5", "a c d 5")
+
+
+def test_running_costs_are_sums_of_edges_without_slips():
+    task = ShortestPath()
+    for index in range(200):
+        made = task.problem("train", index)
+        edges, start, _ = read(made.question)
+        short = task.write(made, "short", Key.root(index))
+        for node, distance, improved in re.findall(
+            r"([a-z])([0-9]+):((?:[a-z][0-9]+ ?)*?)(?= [a-z][0-9]+[: ]|$)", short
+        ):
+            for v, cost in re.findall(r"([a-z])([0-9]+)", improved):
+                assert int(cost) == int(distance) + edges[node, v], short
+        for tried in re.findall(r"try ((?:[a-z][0-9]* ?)+?)(?= [a-z]{2})", task.write(made, "long", Key.root(index))):
+            at, *steps = tried.split()
+            total = 0
+            assert at == start
+            for step in steps:
+                total += edges[at, step[0]]
+                at = step[0]
+                assert step == f"{at}{total}"
+
+
+def test_slips_are_noticed_in_some_long_traces_and_spoil_others():
+    task = ShortestPath()
+    problems = [task.problem("train", index) for index in range(300)]
+    texts = [task.write(made, "long", Key.root(made.id), slips=0.2) for made in problems]
+    outcomes = Counter(task.verify(text, made).outcome for text, made in zip(texts, problems, strict=True))
+    assert set(outcomes) == {"right", "wrong"}
+    assert sum("no, wait" in text for text in texts) > 30
+
+
+def test_equal_lengths_and_full_graphs_still_give_problems():
+    made = ShortestPath(levels=(4,), extra=8, heaviest=1).problem("train", 0)
+    assert made.reference["cost"] == 2
+
+
+def test_heldout_problems_are_never_trained_on():
+    task = ShortestPath(levels=(4,), extra=0, heaviest=1)
+    train = {task.problem("train", index).question for index in range(2000)}
+    assert not train & {task.problem("heldout", index).question for index in range(200)}
+
+
+def test_texts_fit_a_short_context():
+    task = ShortestPath()
+    for style in STYLES:
+        lengths = []
+        for index in range(1000):
+            made = task.problem("train", index)
+            lengths.append(len(TOKEN.findall(made.question + task.write(made, style, Key.root(index)))))
+        assert np.percentile(lengths, 99) <= 200, style
