@@ -44,15 +44,16 @@ class Engine:
 def open_engine(recipe: Recipe) -> Iterator[Engine]:
     """Load the model, check that the recipe's data fits it, and build sampler and learner around it."""
     from strop.backends.torch.learner import TorchLearner
+    from strop.backends.torch.precision import resolve
     from strop.backends.torch.sampler import TorchSampler
     from strop.lint import lint
 
     model = open_model(recipe)
     lint(recipe, model.tokenizer, model.context)
-    learner = TorchLearner(model, token_budget=recipe.token_budget)
+    learner = TorchLearner(model, token_budget=recipe.token_budget, dtype=resolve(recipe.precision, model.net.device))
     if any("ref_logp" in stage.objective.needs for stage in recipe.stages):
         learner.set_reference()
-    engine = Engine(recipe.task, TorchSampler(model, slots=recipe.slots), learner)
+    engine = Engine(recipe.task, TorchSampler(model, slots=recipe.slots, precision=recipe.precision), learner)
     try:
         yield engine
     finally:
@@ -61,16 +62,17 @@ def open_engine(recipe: Recipe) -> Iterator[Engine]:
 
 
 def open_model(recipe: Recipe) -> "LanguageModel":
-    """The recipe's model in its compute precision."""
+    """The recipe's model, its weights in fp32."""
     from strop.models import language_model
 
     if not recipe.model.startswith(FROM_SCRATCH):
-        return language_model.load(recipe.model, precision=recipe.precision)
+        return language_model.load(recipe.model)
     from strop.models import nano
+    from strop.models.chat_tokenizer import ChatTokenizer
 
-    tokenizer = nano.tokenizer(_sample_texts(recipe.task))
-    shape = nano.config(recipe.model.removeprefix(FROM_SCRATCH), tokenizer)
-    return language_model.initialise(shape, seed=recipe.seed, tokenizer=tokenizer, precision=recipe.precision)
+    words = nano.tokenizer(_sample_texts(recipe.task))
+    shape = nano.config(recipe.model.removeprefix(FROM_SCRATCH), words)
+    return language_model.initialise(shape, seed=recipe.seed, tokenizer=ChatTokenizer(words))
 
 
 def _sample_texts(task: Any, problems: int = 4000) -> Iterator[str]:

@@ -13,103 +13,114 @@ Supervised, preference and distillation stages are the same loop with an episode
 objective. Nothing here knows a method by name.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from strop.batching import minibatches, pack
 from strop.engine import Engine, open_engine
+from strop.interrupt import last_step_on_interrupt
 from strop.keys import Key
 from strop.measure import heldout, heldout_metrics, rollout_metrics
-from strop.progress import Progress, automatic
-from strop.recipe import Recipe, Stage
+from strop.piece import dump
+from strop.progress import Progress, progress
+from strop.recipe import Recipe, Stage, from_data
 from strop.records import Group, Report
-from strop.scoring import Clock, score
+from strop.scoring import Clock, drop, score, settle
+from strop.store import checkpoint
+from strop.store.files import new_run_folder
 from strop.store.run import Run
 from strop.store.writer import RunWriter
 
 
 @dataclass(frozen=True)
 class State:
-    """What a resumed run must know besides the weights: plain data, saved with every checkpoint."""
+    """What a resumed run must know besides the weights; plain data, saved with every checkpoint."""
 
     step: int = 0
     """Steps done, over all stages."""
     stage: int = -1
     """The stage the memories belong to."""
+    updates: int = 0
+    """Optimiser steps done in this stage."""
     curriculum: Any = None
     rewards: Sequence[Any] = ()
     controllers: Sequence[Any] = ()
 
 
-def run(recipe: Recipe, *, out: str | Path | None = None, progress: Progress | None = None, command: str = "") -> Run:
+def run(
+    recipe: Recipe, *, out: str | Path | None = None, display: Progress | None = None, command: str = ""
+) -> Run:
     """Train as `recipe` says into the run folder `out` (default: a new one under `runs/`).
 
     Raises a `StropError` that names what is wrong, before the first step where it can be known by then.
     """
     with open_engine(recipe) as engine:
-        return _train(recipe, engine, RunWriter.create(out, recipe, command), State(), progress or automatic())
+        path = new_run_folder(recipe.name) if out is None else Path(out)
+        writer = RunWriter.create(path, dump(recipe), command, keep=recipe.keep or None)
+        return _train(recipe, engine, writer, State(), display or progress())
 
 
-def resume(path: str | Path, *, progress: Progress | None = None) -> Run:
+def resume(path: str | Path, *, display: Progress | None = None, command: str = "") -> Run:
     """Go on from a run's last checkpoint, with the same numbers as if it had never stopped."""
-    writer, recipe, saved = RunWriter.reopen(path)
+    old = Run.open(path)
+    recipe = from_data(old.recipe)
+    writer = RunWriter.resume(path, max(old.checkpoints, default=-1), command, keep=recipe.keep or None)
     with open_engine(recipe) as engine:
-        engine.learner.restore(saved["learner"])
-        return _train(recipe, engine, writer, State(**saved["state"]), progress or automatic())
+        state = State()
+        if old.checkpoints:
+            saved = checkpoint.load(old.checkpoint("last"))
+            engine.learner.restore(saved["learner"])
+            state = State(**saved["state"])
+        return _train(recipe, engine, writer, state, display or progress())
 
 
 def _train(recipe: Recipe, engine: Engine, writer: RunWriter, state: State, show: Progress) -> Run:
     key = Key.root(recipe.seed)
 
     def measure(problems: int) -> None:
-        show.phase("held-out")
+        show.phase("evaluate")
         groups = heldout(engine, recipe.heldout.episode, problems, key.fold("heldout"))
         numbers = heldout_metrics(groups)
         writer.append(state.step, "heldout", "heldout", groups, numbers)
         show.step(state.step, numbers)
 
     def save() -> None:
-        show.phase("saving")
+        show.phase("save")
         tree = {"state": asdict(state), "learner": engine.learner.state()}
-        writer.checkpoint(state.step, tree, engine.save_model, recipe.keep)
+        writer.checkpoint(state.step, tree, engine.save_model)
 
-    with show, _last_step_on_interrupt() as interrupted:
-        show.start(recipe, state.step)
-        if state.step == 0:
-            measure(recipe.heldout.problems)
-            save()
-        while state.step < recipe.total_steps and not interrupted():
-            stage, state = enter(recipe, engine, state)
-            groups, metrics, state = train_step(stage, engine, state, key, show.phase)
-            writer.append(state.step, stage.name, "train", groups, metrics)
-            show.step(state.step, metrics)
-            if state.step == recipe.total_steps:
+    try:
+        with last_step_on_interrupt(show.message) as interrupted:
+            show.start(recipe.name, recipe.total_steps, state.step)
+            if state == State():
                 measure(recipe.heldout.problems)
-            elif recipe.heldout.every and state.step % recipe.heldout.every == 0:
-                measure(recipe.heldout.quick)
-            if state.step == recipe.total_steps or interrupted() or _due(state.step, recipe.checkpoint_every):
-                save()
-        if state.step < recipe.total_steps:
-            show.message(f"Stopped after step {state.step}. Go on with: strop resume {writer.path}")
-        else:
-            show.finish(writer.finish())
+            while state.step < recipe.total_steps and not interrupted():
+                stage, state = enter(recipe, engine, state)
+                groups, metrics, state = train_step(stage, engine, state, key, show.phase)
+                last = state.step == recipe.total_steps
+                writer.append(state.step, stage.name, "train", groups, metrics)
+                show.step(state.step, metrics)
+                if last or _due(state.step, recipe.heldout.every):
+                    measure(recipe.heldout.problems if last else recipe.heldout.quick)
+                if last or interrupted() or _due(state.step, recipe.checkpoint_every):
+                    save()
+    finally:
+        show.finish()
+        writer.finish()
+    if state.step < recipe.total_steps:
+        show.message(f"Stopped after step {state.step} of {recipe.total_steps}. Go on with: strop resume {writer.path}")
     return Run.open(writer.path)
 
 
 def enter(recipe: Recipe, engine: Engine, state: State) -> tuple[Stage, State]:
-    """The stage that the next step belongs to, as its controllers want it; fresh memories where it is a new one."""
-    number, ends = 0, recipe.stages[0].steps
-    while state.step >= ends:
+    """The stage the next step belongs to, as its controllers want it now; a new stage starts with fresh memories."""
+    number, end = 0, recipe.stages[0].steps
+    while state.step >= end:
         number += 1
-        ends += recipe.stages[number].steps
+        end += recipe.stages[number].steps
     stage = recipe.stages[number]
     if number != state.stage:
         state = State(
@@ -125,42 +136,55 @@ def enter(recipe: Recipe, engine: Engine, state: State) -> tuple[Stage, State]:
 
 
 def train_step(
-    stage: Stage, engine: Engine, state: State, key: Key, phase: Callable[[str], None]
+    stage: Stage, engine: Engine, state: State, run_key: Key, phase: Callable[[str], None]
 ) -> tuple[list[Group], dict[str, float], State]:
-    """One turn of the loop: every attempt, the numbers, and the state after it."""
-    clock, started = Clock(phase), time.perf_counter()
-    here = key.fold("stage", state.stage, "step", state.step)
+    """One turn of the loop: every attempt that was made, the numbers, and the state after it."""
+    started, clock = time.perf_counter(), Clock(phase)
+    key = run_key.fold("stage", state.stage, "step", state.step)
+
     groups: list[Group] = []
     memory = state.curriculum
     for draw in range(stage.curriculum.rounds):
-        wanted = stage.problems - sum(not _dropped(group) for group in groups)
+        wanted = stage.problems - sum(not group.dropped for group in groups)
         if wanted == 0:
             break
-        problems, memory = stage.curriculum.pick(engine.task, memory, wanted, here.fold("pick", draw))
+        problems, memory = stage.curriculum.pick(engine.task, memory, wanted, key.fold("pick", draw))
         attempts = stage.episode(
-            problems, sampler=engine.sampler, task=engine.task, samples=stage.samples, key=here.fold("draw", draw)
+            problems, sampler=engine.sampler, task=engine.task, samples=stage.samples, key=key.fold("draw", draw)
         )
-        fresh = score(problems, attempts, engine.judge(stage.verifier), stage.rewards, state.rewards, clock)
-        groups += [_drop(group, stage.curriculum.drop(group)) for group in fresh]
-    curated = stage.curator(groups, here.fold("curate")) if stage.curator else groups
+        judged = score(problems, attempts, engine.judge(stage.verifier), stage.rewards, state.rewards, clock)
+        groups += [drop(group, stage.curriculum.drop(group)) for group in judged]
 
     with clock("learn"):
-        batch, curated = pack(curated, stage.advantage)
-        first = optimiser_step(stage, state)
-        total = stage.steps * stage.epochs * stage.minibatches
+        chosen = stage.curator(groups, key.fold("curate")) if stage.curator else groups
+        batch, learned = pack(chosen, stage.advantage)
+        if stage.epochs * stage.minibatches > 1:
+            batch = engine.learner.prepare(batch, stage.objective)
+        updates = stage.steps * stage.epochs * stage.minibatches
         reports: list[Report] = []
         for epoch in range(stage.epochs):
-            for part in minibatches(batch, stage.minibatches, here.fold("epoch", epoch)):
-                rate = stage.optimizer.rate(first + len(reports), total)
-                reports.append(engine.learner.step(part, stage.objective, stage.average, stage.optimizer, rate))
+            for part in minibatches(batch, stage.minibatches, key.fold("epoch", epoch)):
+                lr = stage.optimizer.rate(state.updates + len(reports), updates)
+                reports.append(engine.learner.step(part, stage.objective, stage.average, stage.optimizer, lr))
+        report = Report.mean(reports)
 
-    report = _mean(reports)
-    after = replace(
+    groups = settle(groups, learned)
+    metrics = rollout_metrics(groups, clock) | dict(report.metrics)
+    metrics["time/step"] = time.perf_counter() - started
+    return groups, metrics, update(stage, state, memory, groups, report, len(reports))
+
+
+def update(
+    stage: Stage, state: State, curriculum: Any, groups: Sequence[Group], report: Report, updates: int
+) -> State:
+    """Let every piece with a memory learn from the step."""
+    return replace(
         state,
         step=state.step + 1,
-        curriculum=stage.curriculum.update(memory, groups),
+        updates=state.updates + updates,
+        curriculum=stage.curriculum.update(curriculum, groups),
         rewards=[
-            reward.update(memory, groups) if hasattr(reward, "update") else None
+            reward.update(memory, groups) if hasattr(reward, "update") else memory
             for reward, memory in zip(stage.rewards, state.rewards, strict=True)
         ],
         controllers=[
@@ -168,5 +192,7 @@ def train_step(
             for controller, memory in zip(stage.controllers, state.controllers, strict=True)
         ],
     )
-    metrics = rollout_metrics(groups, clock) | dict(report.metrics) | {"time/step": time.perf_counter() - started}
-    return curated, metrics, after
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

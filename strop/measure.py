@@ -11,18 +11,17 @@ from strop.scoring import Clock, score
 from strop.statistics import wilson
 
 if TYPE_CHECKING:
-    from strop.backends.torch.engine import Engine
-    from strop.verifiers._pool import JudgePool
+    from strop.engine import Engine
 
 OUTCOMES = ("right", "wrong", "unparsable", "timeout", "error")
 
 
-def heldout(engine: "Engine", judge: "JudgePool", episode: Any, problems: int, key: Key) -> list[Group]:
+def heldout(engine: "Engine", episode: Any, problems: int, key: Key) -> list[Group]:
     """One attempt at each of the first `problems` problems of the split `heldout`."""
     rows = engine.task.size("heldout")
     chosen = [engine.task.problem("heldout", i) for i in range(problems if rows is None else min(problems, rows))]
     attempts = episode(chosen, sampler=engine.sampler, task=engine.task, samples=1, key=key)
-    return score(chosen, attempts, judge)
+    return score(chosen, attempts, engine.judge())
 
 
 def heldout_metrics(groups: Sequence[Group]) -> dict[str, float]:
@@ -58,5 +57,7 @@ def rollout_metrics(groups: Sequence[Group], clock: Clock) -> dict[str, float]:
         metrics[f"reward/{name}"] = float(np.mean([a.rewards[name] for a in attempts]))
     tokens = sum(a.length for a in attempts)
     metrics["tokens"] = float(tokens)
+    if clock.seconds["generate"] > 0 and attempts[0].origin == "policy":
+        metrics["rate/tokens"] = tokens / clock.seconds["generate"]
     metrics |= {f"time/{part}": seconds for part, seconds in clock.seconds.items()}
     return metrics

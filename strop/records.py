@@ -133,6 +133,11 @@ class Group:
         return len(self.trajectories)
 
     @property
+    def dropped(self) -> bool:
+        """Whether no attempt of it is left for the learner."""
+        return all(t.dropped for t in self.trajectories)
+
+    @property
     def scores(self) -> Float[np.ndarray, " G"]:
         """1 where right, else 0."""
         return np.array([0.0 if t.verdict is None else t.verdict.score for t in self.trajectories])
@@ -193,6 +198,17 @@ class Report:
     """What a learner says of one step: numbers by name."""
 
     metrics: Mapping[str, float]
+
+    @classmethod
+    def mean(cls, reports: "Sequence[Report]") -> "Report":
+        """The mean of each number over the reports that have it.
+
+        >>> Report.mean([Report({"loss": 1.0}), Report({"loss": 2.0, "kl": 0.5})]).metrics
+        {'loss': 1.5, 'kl': 0.5}
+        """
+        names = dict.fromkeys(name for report in reports for name in report.metrics)
+        values = {name: [report.metrics[name] for report in reports if name in report.metrics] for name in names}
+        return cls({name: sum(found) / len(found) for name, found in values.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """From attempts to judged, rewarded groups."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,10 +14,13 @@ from strop.verifiers._pool import JudgePool
 class Clock:
     """Seconds spent on each part of a step."""
 
+    tell: Callable[[str], None] = lambda part: None
+    """Called with the name of each part as it begins."""
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(("generate", "verify", "learn"), 0.0))
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
+        self.tell(part)
         started = time.perf_counter()
         try:
             yield
@@ -77,3 +80,21 @@ def reward_group(group: Group, rewards: Sequence[Any], memories: Sequence[Any]) 
             for i, attempt in enumerate(group.trajectories)
         ),
     )
+
+
+def drop(group: Group, reason: str) -> Group:
+    """The group with every attempt marked as dropped for `reason`; the group itself where the reason is empty."""
+    if not reason:
+        return group
+    return Group(group.problem, tuple(replace(attempt, dropped=reason) for attempt in group.trajectories))
+
+
+def settle(groups: Sequence[Group], learned: Sequence[Group]) -> list[Group]:
+    """Every attempt of `groups` as the learner saw it: with its advantage, or with the reason why it was left out."""
+    seen = {(t.problem.id, t.sample): t for group in learned for t in group.trajectories}
+
+    def outcome(attempt: Trajectory) -> Trajectory:
+        found = seen.get((attempt.problem.id, attempt.sample))
+        return found or replace(attempt, dropped=attempt.dropped or "not chosen by the curator")
+
+    return [Group(group.problem, tuple(map(outcome, group.trajectories))) for group in groups]

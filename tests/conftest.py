@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-WORDS = ("0 1 2 3 4 5 6 7 8 9 + - * = ? . a b c d e f g h i j k l m n o p q r s t u v w x y z yes no wait check").split()
+WORDS = [*" \n0123456789+-*=?.abcdefghijklmnopqrstuvwxyz", "yes", "no", "wait", "check"]
 TEMPLATE = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -13,13 +13,14 @@ TEMPLATE = (
 
 
 def _hf_tokenizer() -> Any:
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     special = ["<pad>", "<unk>", "<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<think>", "</think>"]
     vocab = {token: index for index, token in enumerate([*special, *WORDS])}
     words = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"[a-z]+|\d|\S"), "isolated")
+    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"yes|no|wait|check|.|\n"), "isolated")
+    words.decoder = decoders.Fuse()
     fast = PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", unk_token="<unk>", eos_token="<|eos|>",
         additional_special_tokens=special[3:],
@@ -30,7 +31,7 @@ def _hf_tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def hf_tokenizer() -> Any:
-    """A Hugging Face word tokenizer of 56 ids; its EOS token is not the one that ends a turn."""
+    """A Hugging Face tokenizer of 56 ids, one per character and a few words; its EOS token is not the one that ends a turn."""
     return _hf_tokenizer()
 
 

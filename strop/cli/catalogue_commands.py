@@ -5,7 +5,9 @@ Everything here reads source and imports no member, except `check`, which must r
 
 import dataclasses
 import json
-from pathlib import Path
+import re
+import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,9 +33,13 @@ def ls(
     rooms = [_room(room)] if room else list(catalogue.ROOMS)
     entries = [entry for each in rooms for entry in catalogue.room(each)]
     if as_json:
-        print(json.dumps([{"room": e.room, "name": e.name, "address": e.address, "summary": e.summary} for e in entries]))
+        print(
+            json.dumps([{"room": e.room, "name": e.name, "address": e.address, "summary": e.summary} for e in entries])
+        )
     elif room:
-        _print_table(("name", "what it is"), [(_local(e), _sentence(e.summary)) for e in entries], f"{rooms[0]}: no members yet")
+        _print_table(
+            ("name", "what it is"), [(_local(e), _sentence(e.summary)) for e in entries], f"{rooms[0]}: no members yet"
+        )
         print("Show one: strop show NAME. Add one: strop new " + f"{rooms[0]} NAME.")
     else:
         rows = [(each, " ".join(e.name for e in entries if e.room == each)) for each in rooms]
@@ -69,9 +75,13 @@ def show(
 
 def new(
     room: Annotated[str, typer.Argument(help="The room it belongs to, such as rewards.")],
-    name: Annotated[str, typer.Argument(help="Its name in snake_case; in objectives with the folder: preference/my_loss.")],
+    name: Annotated[
+        str, typer.Argument(help="Its name in snake_case; in objectives with the folder: preference/my_loss.")
+    ],
     recipe: Annotated[bool, typer.Option("--recipe", help="Write a recipe that uses it, too.")] = False,
-    user: Annotated[bool, typer.Option("--user", help="Write ./NAME.py in this folder instead of the package.")] = False,
+    user: Annotated[
+        bool, typer.Option("--user", help="Write ./NAME.py in this folder instead of the package.")
+    ] = False,
 ) -> None:
     """Write a new member that already runs: its file, its test and, where asked, a recipe. Overwrites nothing."""
     from strop.cli import scaffold
@@ -88,7 +98,9 @@ def new(
 
 def check(
     spec: Annotated[str, typer.Argument(help="A piece by name or address, or a class of your own: ./mine.py:Mine.")],
-    room: Annotated[str, typer.Option("--room", help="The room whose contract it should keep, where it is not clear.")] = "",
+    room: Annotated[
+        str, typer.Option("--room", help="The room whose contract it should keep, where it is not clear.")
+    ] = "",
     settings: Annotated[list[str] | None, typer.Option("--set", help="A field of the piece: name=value.")] = None,
     as_json: JSON = False,
 ) -> None:
@@ -104,7 +116,8 @@ def check(
         print(json.dumps([dataclasses.asdict(finding) for finding in findings]))
     else:
         for finding in findings:
-            print(f"{'ok  ' if finding.passed else 'FAIL'} {finding.name}{': ' + finding.message if finding.message else ''}")
+            said = f": {finding.message}" if finding.message else ""
+            print(f"{'ok  ' if finding.passed else 'FAIL'} {finding.name}{said}")
         failed = sum(not finding.passed for finding in findings)
         print(f"{spec}: {len(findings) - failed} of {len(findings)} checks passed")
     if not all(finding.passed for finding in findings):
@@ -122,10 +135,15 @@ def _ls_systems(room: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    cells = [(str(r["level"]), r["name"], _short(r["title"]), r["source"].split(";")[0], r["family"], r["room"]) for r in rows]
-    _print_table(("level", "name", "title", "source", "family", "room"), cells, f"No systems in {room}.")
+    head = ("level", "name", "family", "room", "source", "title")
+    cells = [(str(r["level"]), r["name"], r["family"], r["room"], r["source"].split(";")[0], r["title"]) for r in rows]
+    _print_table(head, cells, f"No systems in {room}.")
     counts = [sum(r["level"] == level for r in rows) for level in range(len(systems.LEVELS))]
-    print(f"{len(rows)} systems; " + ", ".join(f"{n} at {i} ({systems.LEVELS[i]})" for i, n in enumerate(counts) if n) + ".")
+    print(
+        f"{len(rows)} systems; "
+        + ", ".join(f"{n} at {i} ({systems.LEVELS[i]})" for i, n in enumerate(counts) if n)
+        + "."
+    )
 
 
 def _row(system: "System") -> dict[str, Any]:
@@ -151,12 +169,11 @@ def _entry(name: str, system: "System | None") -> catalogue.Entry | None:
 
     if name.endswith(".py") or ".py:" in name:
         raise ConfigError(f"{name} is not a member of the package. Check it instead: strop check {name}.")
+    wanted = system.recipe if system and system.recipe else name
     for room in catalogue.FUNCTION_ROOMS:
-        if systems.recipe_file(name) or (system and system.recipe):
-            wanted = system.recipe if system and system.recipe else name
-            hit = next((e for e in catalogue.room(room) if e.name == wanted), None)
-            if hit:
-                return hit
+        hit = next((entry for entry in catalogue.room(room) if entry.name == wanted), None)
+        if hit:
+            return hit
     try:
         return catalogue.find(name)
     except ConfigError:
@@ -166,7 +183,9 @@ def _entry(name: str, system: "System | None") -> catalogue.Entry | None:
         hits = [e.address for each in catalogue.ROOMS for e in catalogue.room(each) if name in (e.name, e.symbol)]
         if hits:
             raise
-        raise ConfigError(f"Unknown name {name!r}. {_nearest(name, known | {s.name for s in systems.load()})}") from None
+        raise ConfigError(
+            f"Unknown name {name!r}. {_nearest(name, known | {s.name for s in systems.load()})}"
+        ) from None
 
 
 def _nearest(name: str, known: set[str]) -> str:
@@ -188,10 +207,14 @@ def _build(cls: type, spec: str, settings: list[str]) -> Any:
         except json.JSONDecodeError:
             values[name] = text
     missing = dataclasses.MISSING
-    needed = [n for n, f in fields(cls).items() if f.default is missing and f.default_factory is missing and n not in values]
+    needed = [
+        n for n, f in fields(cls).items() if f.default is missing and f.default_factory is missing and n not in values
+    ]
     if needed:
         options = " ".join(f"--set {name}=VALUE" for name in needed)
-        raise ConfigError(f"{spec} has fields without a default: {', '.join(needed)}. Try: strop check {spec} {options}")
+        raise ConfigError(
+            f"{spec} has fields without a default: {', '.join(needed)}. Try: strop check {spec} {options}"
+        )
     return build(cls, values, spec)
 
 
@@ -200,29 +223,25 @@ def _local(entry: catalogue.Entry) -> str:
 
 
 def _sentence(text: str) -> str:
-    """
-    >>> _sentence("Mean of r. More."), _sentence("No end")
-    ('Mean of r.', 'No end')
-    """
-    return text.partition(". ")[0] + ("." if ". " in text else "")
+    """The first sentence; a full stop inside a code span ends none.
 
-
-def _short(title: str) -> str:
-    return title.partition(": ")[0]
+    >>> _sentence("Mean of r. More."), _sentence("Turn `7. 8` round. More."), _sentence("No end")
+    ('Mean of r.', 'Turn `7. 8` round.', 'No end')
+    """
+    found = re.match(r"(?:`[^`]*`|[^`])*?\.(?=\s|$)", text)
+    return found[0] if found else text
 
 
 def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], empty: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    """Columns as wide as their content; the last one is cut at the edge of a terminal and whole in a pipe."""
     if not rows:
         print(empty)
         return
-    table = Table(*head, box=None, pad_edge=False, header_style="bold")
-    table.columns[0].no_wrap = True
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False).print(table)
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head) - 1)]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for row in (head, *rows):
+        line = "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        print(line if len(line) <= edge else line[: edge - 1] + "…")
 
 
 def _print_markdown(text: str) -> None:
@@ -230,5 +249,3 @@ def _print_markdown(text: str) -> None:
     from rich.markdown import Markdown
 
     Console().print(Markdown(text))
-
-

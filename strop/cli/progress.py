@@ -8,44 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from strop.cli.readings import Readings, clock, short
+from strop.cli.readings import Readings
+from strop.progress import Kind, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-Kind = Literal["auto", "live", "plain", "notebook", "silent"]
 
-
-class Progress(Protocol):
-    """What the loop tells whoever is watching. No call may raise or change the run."""
-
-    def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
-        """A run of `total_steps` begins; `done` of them were made before a resume."""
-        ...
-
-    def phase(self, name: str) -> None:
-        """What the loop does now: `generate`, `verify`, `learn`, `evaluate`, `save` ..."""
-        ...
-
-    def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """A step is done; these are its numbers."""
-        ...
-
-    def message(self, text: str) -> None:
-        """A line that stays on the screen."""
-        ...
-
-    def finish(self, summary: str = "") -> None:
-        """The run ended, well or not. May be called twice."""
-        ...
-
-
-def progress(kind: Kind = "auto", stream: TextIO | None = None) -> Progress:
+def display(kind: Kind = "auto", stream: TextIO | None = None) -> Progress:
     """The display for where we are: `live` in a terminal, `notebook` in Jupyter, else `plain`.
 
-    >>> type(progress("silent")).__name__
+    >>> type(display("silent")).__name__
     'Silent'
     """
     to = sys.stderr if stream is None else stream
@@ -230,6 +205,3 @@ def _surroundings(stream: TextIO) -> Kind:
         return "notebook"
     terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
     return "live" if terminal else "plain"
-
-
-__all__ = ["Kind", "Live", "Notebook", "Plain", "Progress", "Silent", "clock", "printable", "progress", "short"]

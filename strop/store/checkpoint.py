@@ -73,10 +73,8 @@ def latest(checkpoints: Path) -> int | None:
 
 
 def prune(checkpoints: Path, keep: int | None) -> None:
-    """Remove all but the last `keep` checkpoints, at least 1; `None` keeps every one."""
-    if keep is None:
-        return
-    for step in steps(checkpoints)[:-keep]:
+    """Remove all but the newest `keep` checkpoints, at least 1; `None` keeps every one."""
+    for step in [] if keep is None else steps(checkpoints)[:-keep]:
         gone = checkpoints / step_name(step)
         # renamed first: a removal cut short must not leave a folder that looks complete
         with disk_errors(gone):

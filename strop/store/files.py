@@ -126,3 +126,13 @@ def _free(path: Path) -> int:
         with contextlib.suppress(OSError):
             return shutil.disk_usage(parent).free
     return 0
+
+
+def new_run_folder(name: str, parent: Path = Path("runs")) -> Path:
+    """The first free `runs/<name>-<number>`; numbers count up from 1 and a folder that exists is never reused."""
+    taken = [
+        int(found.name.rpartition("-")[2])
+        for found in parent.glob(f"{name}-*")
+        if found.name.rpartition("-")[2].isdecimal()
+    ]
+    return parent / f"{name}-{max(taken, default=0) + 1}"

@@ -92,8 +92,13 @@ class Run:
 
         return write_report(self.path)
 
+    @property
+    def summary(self) -> str:
+        """One line: how far it came, and what the numbers that matter did from first to last."""
+        return "; ".join(self._facts())
+
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}: {'; '.join(self._facts())})"
+        return f"Run({str(self.path)!r}: {self.summary})"
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<li>{html.escape(fact)}</li>" for fact in self._facts())

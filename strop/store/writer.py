@@ -12,10 +12,11 @@
 The writer holds no open file and no history: after any exception it can simply be dropped.
 """
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from strop.store import checkpoint
 from strop.store.files import disk_errors, remove, step_name, step_of, write_file
 from strop.store.lock import claim, release
 from strop.store.parts import GATHERED, gather, to_bytes
+from strop.store.query import check_run
+from strop.store.report import write_report
 from strop.store.schema import table
 from strop.store.source import source
 
@@ -45,19 +48,22 @@ class RunWriter:
     is appended before its checkpoint.
     """
 
-    def __init__(self, path: Path, keep: int | None, closed: int, last: int) -> None:
+    def __init__(self, path: Path, keep: int | None, last: int) -> None:
         self.path = path
         self.keep = keep
-        """How many of the last checkpoints stay; None keeps all."""
-        self._closed = closed
+        """How many of the newest checkpoints stay; None keeps all."""
+        self._closed = last
         self._last = last
         self._splits: set[str] = set()
         self._errors: list[tuple[int, str, str, str, str, int]] = []
         self._error_files = 0
         self._flushed = 0.0
+        self._failed = False
 
     @classmethod
-    def create(cls, path: str | Path, recipe: Mapping[str, Any], command: str, keep: int | None = 2) -> "RunWriter":
+    def create(
+        cls, path: str | Path, recipe: Mapping[str, Any], command: str = "", keep: int | None = 2
+    ) -> "RunWriter":
         """Begin a run in `path`, which must not hold one yet. `command` is what the user typed."""
         run = Path(path)
         _check_keep(keep)
@@ -68,28 +74,29 @@ class RunWriter:
         with disk_errors(run / "recipe.json"):
             (run / "checkpoints").mkdir(parents=True, exist_ok=True)
         claim(run)
-        write_file(run / "commit.txt", _facts("started", command, None).encode())
+        write_file(run / "commit.txt", _facts("started", command, None).encode("utf-8", "replace"))
         # last: a folder is a run from here on
         write_file(run / "recipe.json", json.dumps(recipe, indent=2, ensure_ascii=False).encode("utf-8", "replace"))
-        return cls(run, keep, -1, -1)
+        return cls(run, keep, -1)
 
     @classmethod
     def resume(cls, path: str | Path, step: int, command: str = "", keep: int | None = 2) -> "RunWriter":
         """Go on after `step`, the step of a checkpoint (-1: from the beginning); everything later is dropped."""
         run = Path(path)
         _check_keep(keep)
-        if not (run / "recipe.json").is_file():
-            raise StoreError(f"{run} holds no run (no recipe.json). Next: strop run RECIPE")
-        checkpoints = run / "checkpoints"
+        check_run(run)
         claim(run)
+        checkpoints = run / "checkpoints"
         with disk_errors(checkpoints):
             checkpoint.recover(checkpoints)
-        if step >= 0 and step not in checkpoint.steps(checkpoints):
-            known = ", ".join(map(str, checkpoint.steps(checkpoints))) or "none"
-            raise StoreError(f"{run} has no checkpoint of step {step}. Steps with one: {known}.")
+        known = checkpoint.steps(checkpoints)
+        if step >= 0 and step not in known:
+            steps = ", ".join(map(str, known)) or "none"
+            raise StoreError(f"{run} has no checkpoint of step {step}. Steps with one: {steps}.")
         for name in GATHERED:
             gather(run, name, until=step)
         for folder in (checkpoints, *(run / name for name in _STEPPED)):
+            # the latest first, so that a kill here leaves no gap
             for found in sorted(folder.iterdir(), reverse=True) if folder.is_dir() else []:
                 if (number := step_of(found)) is not None and number > step:
                     remove(found)
@@ -97,8 +104,8 @@ class RunWriter:
             for found in sorted((run / name).rglob(".*.tmp")):
                 remove(found)
         facts = (run / "commit.txt").read_bytes() if (run / "commit.txt").exists() else b""
-        write_file(run / "commit.txt", facts + _facts("resumed", command, step).encode())
-        return cls(run, keep, step, step)
+        write_file(run / "commit.txt", facts + _facts("resumed", command, step).encode("utf-8", "replace"))
+        return cls(run, keep, step)
 
     def append(self, step: int, stage: str, split: str, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         """Store the attempts and numbers of one split of one step. `split` is `train` or `heldout`."""
@@ -130,22 +137,37 @@ class RunWriter:
 
     def checkpoint(self, step: int, tree: Any, save_model: Callable[[Path], None]) -> None:
         """Save the model and the state after `step`, then gather the metrics and drop checkpoints not kept."""
-        self._flush_errors()
         checkpoints = self.path / "checkpoints"
-        checkpoint.save(checkpoints / step_name(step), tree, save_model)
-        self._closed = step
-        checkpoint.prune(checkpoints, self.keep)
-        for name in GATHERED:
-            gather(self.path, name)
-
-    def finish(self) -> None:
-        """Gather what is still in small files and give the folder free. Safe to call after a failed write."""
-        try:
+        with self._noting_failure():
             self._flush_errors()
+            checkpoint.save(checkpoints / step_name(step), tree, save_model)
+            self._closed = step
+            checkpoint.prune(checkpoints, self.keep)
             for name in GATHERED:
                 gather(self.path, name)
+
+    def finish(self) -> None:
+        """Gather the small files, write `report.html` and give the folder free. May be called twice.
+
+        After a write that failed it only gives the folder free, so that in a `finally` it hides no other error.
+        """
+        failed, self._failed = self._failed, True
+        try:
+            if not failed:
+                self._flush_errors()
+                for name in GATHERED:
+                    gather(self.path, name)
+                write_report(self.path)
         finally:
             release(self.path)
+
+    @contextlib.contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
 
     def _flush_errors(self) -> None:
         while self._errors:
@@ -166,7 +188,8 @@ class RunWriter:
             column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
             for column, field in zip(columns, schema, strict=True)
         ]
-        write_file(self.path / name / file, to_bytes(pa.Table.from_arrays(arrays, schema=schema)))
+        with self._noting_failure():
+            write_file(self.path / name / file, to_bytes(pa.Table.from_arrays(arrays, schema=schema)))
 
 
 def _rollouts(

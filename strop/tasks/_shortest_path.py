@@ -57,7 +57,7 @@ def relaxations(problem: Problem, random: stdlib.Random, slips: float) -> tuple[
             if v not in settled and reached < distance.get(v, reached + 1):
                 distance[v], source[v] = reached, node
                 improved.append(f"{v}{reached}")
-        words.append(f"{node}{distance[node]}:{' '.join(improved)}".rstrip(":"))
+        words.append(f"{node}{distance[node]}:{' '.join(improved)}")
     back = [node]
     while back[-1] != known["start"]:
         back.append(source[back[-1]])

@@ -26,6 +26,7 @@ _NUMBER_IN_TEXT = re.compile(
 )
 _FUNCTIONS = ("pi", "theta", "alpha", "beta", "infty", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "exp")
 
+_NAMES = (*_FUNCTIONS, "sqrt", "oo", "inf", "infinity")
 _DECIMAL = re.compile(
     r"(?P<sign>[-+]?)(?P<whole>\d{1,3}(?:,\d{3})+|\d*)(?P<part>\.\d*)?(?:[eE](?P<power>[-+]?\d{1,3}))?(?P<rest>.*)"
 )
@@ -35,13 +36,14 @@ _BASED = re.compile(r"(\d+)_\{?(\d{1,2})\}?")
 _SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _GLUED = ("mm", "cm", "m", "km", "in", "ft", "yd", "mi", "mg", "g", "kg", "lb", "lbs", "oz", "ml", "l", "s", "min", "h")
 """Units that may follow a number without a blank."""
-_NO_UNIT = (*_FUNCTIONS, "sqrt", "am", "pm", "or", "and", "to", "plus", "minus", "times", "over", "by", "less", "more")
+_NO_UNIT = (*_NAMES, "am", "pm", "or", "and", "to", "plus", "minus", "times", "over", "by", "less", "more")
 """Words after a number that change what it says."""
 
 _UNICODE = str.maketrans(
     {"−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ",
      "≥": r"\ge ", "²": "^2", "³": "^3", "°": r"^\circ ", "∪": r"\cup ", "θ": r"\theta ", "\u2044": "/", "\u00a0": " "}
 )  # fmt: skip
+_INFINITY = re.compile(r"(?<![A-Za-z\\])(?:oo|inf|infinity)(?![A-Za-z])")
 _PLAIN_NAMES = re.compile(rf"(?<![A-Za-z\\])({'|'.join(_FUNCTIONS)})(?![A-Za-z])")
 
 
@@ -110,10 +112,10 @@ def _braced(text: str, start: int) -> str | None:
 
 def _whole(text: str) -> str | None:
     text = text.strip().strip("*").strip().removesuffix(".").strip()
-    if not text or "\n" in text or len(text) > LONGEST:
+    if not text or "\n" in text:
         return None
     bare = re.sub(r"\\(?:text|mbox|begin|end|mathrm|textbf)\s*\{[^{}]*\}", " ", text)
-    words = [word for word in re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", bare) if word not in (*_FUNCTIONS, "sqrt")]
+    words = [word for word in re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", bare) if word not in _NAMES]
     alone = not words or (len(words) == 1 and not re.search(r"\d", bare))
     return text if alone or read_number(text) is not None else None
 
@@ -221,6 +223,42 @@ def read_based(text: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def same_based(answer: tuple[str, int], gold: tuple[str, int]) -> bool:
+    """Digits in the same base, or without one, are compared as they are; two different bases by value."""
+    if answer[1] in (0, gold[1]):
+        return answer[0].lstrip("0") == gold[0].lstrip("0")
+    try:
+        return int(*answer) == int(*gold)
+    except ValueError:  # a digit that the base does not have
+        return False
+
+
+def read_reference(reference: object) -> str:
+    """A reference as text; of a worked solution, its final answer.
+
+    >>> read_reference(145.0), read_reference("9 * 2 = 18\\n#### 18"), read_reference(r"\\frac{1}{2}")
+    ('145', '18', '\\\\frac{1}{2}')
+    """
+    if isinstance(reference, float) and reference.is_integer():
+        reference = int(reference)
+    text = str(reference).strip()
+    return (find_answer(text) or text) if "####" in text or "\\boxed" in text else text
+
+
+def right_side(text: str) -> str:
+    """What stands after the last equals sign outside braces.
+
+    >>> right_side("x = 2+3 = 5"), right_side(r"\\sum_{i=1}^{10} i"), right_side(r"x \\le 5")
+    ('5', '\\\\sum_{i=1}^{10} i', 'x \\\\le 5')
+    """
+    depth = start = 0
+    for i, letter in enumerate(text):
+        depth += (letter == "{") - (letter == "}")
+        if letter == "=" and depth == 0 and text[i - 1 : i] not in ("<", ">", "!"):
+            start = i + 1
+    return text[start:].strip()
+
+
 def to_latex(text: str) -> str:
     """Plain mathematics as LaTeX; text that already has commands keeps them.
 
@@ -230,7 +268,7 @@ def to_latex(text: str) -> str:
     text = text.translate(_UNICODE).replace("**", "^")
     text = re.sub(r"(?<![A-Za-z\\])sqrt(?=\s*\()|√(?=\s*\()", r"\\sqrt", text)
     text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", text)
-    text = _PLAIN_NAMES.sub(r"\\\1 ", text)
+    text = _PLAIN_NAMES.sub(r"\\\1 ", _INFINITY.sub(r"\\infty ", text))
     text = re.sub(r"\^(-?\d{2,}|-\d)", r"^{\1}", text)
     return _rebrace(text)
 

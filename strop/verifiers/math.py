@@ -48,7 +48,7 @@ class Math:
 
     def __call__(self, response: str, problem: Problem) -> Verdict:
         said = split_thought(response).answer or ""
-        gold = _reference(problem.reference)
+        gold = _answers.read_reference(problem.reference)
         # a name or a date need not look like mathematics: "New York", "June 20"
         text = said if said == gold else _answers.find_answer(said)
         if not text or len(text) > _answers.LONGEST:
@@ -65,13 +65,13 @@ class Math:
 
     def _compare(self, text: str, gold: str) -> Verdict:
         if "=" in text and "=" not in gold and "\\in" not in gold:
-            text = text.rpartition("=")[2]
+            text = _answers.right_side(text)
         number, gold_number = _answers.read_number(text), _answers.read_number(gold)
         if number is not None and gold_number is not None:
             return _verdict(self._same_number(number, gold_number), str(number.value))
         gold_based = _answers.read_based(gold)
         if gold_based and (based := _answers.read_based(text) or (_answers.tidy(text), 0)):
-            return _verdict(_same_based(based, gold_based), _answers.tidy(text))
+            return _verdict(_answers.same_based(based, gold_based), _answers.tidy(text))
         words, gold_words = _answers.read_text(text), _answers.read_text(gold)
         if _answers.is_words(gold_words) and (words == gold_words or len(gold_words) > 3 or "\\text" in gold):
             return _verdict(words == gold_words, words)
@@ -79,7 +79,7 @@ class Math:
         answer = str(number.value) if number else _spell(parsed, words)
         if _answers.tidy(text) == _answers.tidy(gold):
             return Verdict("right", answer=answer)
-        if parsed is None:
+        if parsed is None or _undefined(parsed):
             return Verdict("unparsable", detail=f"cannot be read as mathematics: {text[:80]}")
         if wanted is None:
             return Verdict("error", answer=answer, detail=f"the reference cannot be read: {gold[:80]}")
@@ -88,7 +88,8 @@ class Math:
             return _verdict(self._same_number(number, _answers.Decimal(value)), answer)
         from math_verify import verify
 
-        return _verdict(verify(wanted, parsed, timeout_seconds=None, raise_on_error=True), answer)
+        same = verify(wanted, parsed, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
+        return _verdict(same, answer)
 
     def _same_number(self, a: _answers.Decimal, b: _answers.Decimal) -> bool:
         readings = [(a, b)]
@@ -107,23 +108,6 @@ def _hundredth(number: _answers.Decimal) -> _answers.Decimal:
 
 def _verdict(right: bool, answer: str) -> Verdict:
     return Verdict("right" if right else "wrong", answer=answer)
-
-
-def _same_based(answer: tuple[str, int], gold: tuple[str, int]) -> bool:
-    """Digits in the same base, or without one, are compared as they are; two different bases by value."""
-    if answer[1] in (0, gold[1]):
-        return answer[0].lstrip("0") == gold[0].lstrip("0")
-    try:
-        return int(*answer) == int(*gold)
-    except ValueError:  # a digit that the base does not have
-        return False
-
-
-def _reference(reference: Any) -> str:
-    if isinstance(reference, float) and reference.is_integer():
-        reference = int(reference)
-    text = str(reference).strip()
-    return (_answers.find_answer(text) or text) if "####" in text or "\\boxed" in text else text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -149,5 +133,13 @@ def _real(parsed: list[Any]) -> Fraction | None:
     return Fraction(str(value)) if value and value.is_Float and value.is_finite else None
 
 
+def _undefined(parsed: list[Any]) -> bool:
+    """Whether it divides by zero."""
+    import sympy
+
+    return bool(getattr(parsed[0], "has", lambda *_: False)(sympy.zoo, sympy.nan))
+
+
 def _spell(parsed: list[Any] | None, text: str) -> str:
-    return str(parsed[0])[: _answers.LONGEST] if parsed else text
+    words = len(text) > 1 and _answers.is_words(text)
+    return str(parsed[0])[: _answers.LONGEST] if parsed and not words else text

@@ -8,27 +8,23 @@ import pytest
 from strop.keys import Key
 from strop.records import Problem, Turn
 from strop.tasks import STYLES
+from strop.tasks._countdown import live
 from strop.tasks.countdown import Countdown
 
 TOKEN = re.compile(r"</?think>|[0-9]| ?[A-Za-z]+|\S| ")
 STEP = re.compile(r"([0-9]+)([-+*])([0-9]+)=([0-9]+)")
 
 
-def makes(numbers, target):
-    """Every value that any bracketing of any order of the numbers has, signs included: the slow, obvious way."""
+def slow_values(numbers):
+    """What all bracketings of all orders make, with no partial result of zero or beyond 99: the slow, obvious way."""
 
-    def all_values(row):
+    def of(row):
         if len(row) == 1:
             return {row[0]}
-        return {
-            value
-            for cut in range(1, len(row))
-            for a in all_values(row[:cut])
-            for b in all_values(row[cut:])
-            for value in (a + b, a - b, a * b)
-        }
+        cuts = [(a, b) for i in range(1, len(row)) for a in of(row[:i]) for b in of(row[i:])]
+        return {value for a, b in cuts for value in (a + b, a - b, a * b) if 0 < abs(value) <= 99}
 
-    return any(target in all_values(order) for order in set(itertools.permutations(numbers)))
+    return {value for order in set(itertools.permutations(numbers)) for value in of(order)}
 
 
 def problem(numbers, target):
@@ -54,20 +50,13 @@ def test_reference_solutions_make_the_target():
         assert made.question == f"make {made.reference['target']} from {' '.join(map(str, numbers))}"
 
 
-def test_solver_agrees_with_every_bracketing():
-    from strop.tasks._countdown import live
-
-    # small numbers, so that the cap on partial results cannot bite; zero and below are no partial results
-    for numbers in itertools.combinations_with_replacement(range(1, 5), 3):
-        for target in range(1, 30):
-            expected = makes(numbers, target)
-            if live(numbers, target):
-                assert expected
-            elif expected:
-                # only a zero on the way explains the difference
-                assert (
-                    any(a == b for a, b in itertools.combinations((*numbers, 0), 2)) or sum(numbers[:2]) == numbers[2]
-                )
+@pytest.mark.parametrize("count", [3, 4])
+def test_solver_agrees_with_every_bracketing(count):
+    for numbers in itertools.islice(
+        itertools.combinations_with_replacement(range(1, 13), count), 0, None, 7 ** (count - 2)
+    ):
+        expected = {value for value in slow_values(numbers) if value > 0}
+        assert {target for target in range(1, 100) if live(numbers, target)} == expected
 
 
 @pytest.mark.parametrize(
@@ -142,6 +131,23 @@ def test_a_search_says_no_to_what_misses_and_yes_to_what_hits():
         assert all((int(value) == made.reference["target"]) == (word == "yes") for value, word in verdicts)
         backs += "back" in text
     assert backs > 100
+
+
+def test_the_last_two_numbers_are_tried_with_every_sign_that_could_help():
+    task = Countdown()
+    for index in range(300):
+        made = task.problem("train", index)
+        target = made.reference["target"]
+        for low, high, tests in re.findall(
+            r"left ([0-9]+) ([0-9]+):((?:[0-9]\S+ (?:no|yes) ?)+)", task.write(made, "long", Key.root(index))
+        ):
+            a, b = int(low), int(high)
+            expected = [f"{a}+{b}={a + b}"]
+            expected += [f"{b}-{a}={b - a}"] if a + b > target else []
+            expected += [f"{a}*{b}={a * b}"] if a + b < target or (a == 1 and a + b > target) else []
+            tried = tests.split()[::2]
+            assert tried == expected[: len(tried)]
+            assert tests.split()[-1] == "yes" or (len(tried) == len(expected) and target not in (a + b, b - a, a * b))
 
 
 def test_slips_are_noticed_in_some_long_traces_and_spoil_others():

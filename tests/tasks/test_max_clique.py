@@ -61,23 +61,31 @@ def test_equal_sets_vote_together():
     assert MaxClique().verify("c a b", made).answer == MaxClique().verify("b, c, a", made).answer == "a b c"
 
 
+def thought(text):
+    return text.removeprefix("<think>").split("</think>")[0]
+
+
 def test_what_is_left_is_joined_to_all_that_is_used():
     task = MaxClique()
     for index in range(200):
         made = task.problem("train", index)
         joined = graph(made.question).adj
-        for tried, left in re.findall(
-            r"try ((?:[a-z] )+?)left ((?:[a-z] )+)", task.write(made, "long", Key.root(index))
-        ):
-            used = tried.split()
-            expected = [v for v in sorted(joined) if v > used[-1] and all(v in joined[u] for u in used)]
-            assert left.split() == expected
         used = []
-        for letter, left in re.findall(
-            r"use ([a-z])(?: left ((?:[a-z] ?)+?))?(?= use|<)", task.write(made, "short", Key.root(index))
-        ):
+        for step in thought(task.write(made, "short", Key.root(index))).split("use ")[1:]:
+            letter, *words = step.split()
             used.append(letter)
-            assert left.split() == [v for v in sorted(joined) if v not in used and all(v in joined[u] for u in used)]
+            expected = [v for v in sorted(joined) if v not in used and all(v in joined[u] for u in used)]
+            assert words == (["left", *expected] if expected else [])
+        largest = 0
+        for step in thought(task.write(made, "long", Key.root(index))).split("try ")[1:]:
+            words = step.split()
+            letters = list(itertools.takewhile(lambda word: len(word) == 1, words))
+            rest = words[len(letters) :]
+            left = list(itertools.takewhile(lambda word: len(word) == 1, rest[1:])) if rest[:1] == ["left"] else []
+            assert left == [v for v in sorted(joined) if v > letters[-1] and all(v in joined[u] for u in letters)]
+            assert (words[-1] == "no") == (len(letters) + len(left) <= largest)
+            largest = len(letters) if words[-1] == "best" else largest
+        assert largest == len(made.reference["clique"])
 
 
 def test_slips_are_noticed_in_some_long_traces_and_spoil_others():

@@ -85,25 +85,50 @@ def test_hand_made_answers(answer, outcome):
         assert verdict.answer in ("a b d 5", "a c d 5")
 
 
-def test_running_costs_are_sums_of_edges_without_slips():
+def thought(text):
+    return text.removeprefix("<think>").split("</think>")[0]
+
+
+def test_relaxations_settle_the_nearest_node_and_add_edges():
     task = ShortestPath()
     for index in range(200):
         made = task.problem("train", index)
-        edges, start, _ = read(made.question)
-        short = task.write(made, "short", Key.root(index))
-        for node, distance, improved in re.findall(
-            r"([a-z])([0-9]+):((?:[a-z][0-9]+ ?)*?)(?= [a-z][0-9]+[: ]|$)", short
-        ):
-            for v, cost in re.findall(r"([a-z])([0-9]+)", improved):
-                assert int(cost) == int(distance) + edges[node, v], short
-        for tried in re.findall(r"try ((?:[a-z][0-9]* ?)+?)(?= [a-z]{2})", task.write(made, "long", Key.root(index))):
-            at, *steps = tried.split()
-            total = 0
+        edges, start, end = read(made.question)
+        relaxed, _, way = thought(task.write(made, "short", Key.root(index))).partition(" back ")
+        distance, settled = {start: 0}, set()
+        *lines, last = re.split(r" (?=[a-z][0-9]+:)| (?=[a-z][0-9]+$)", relaxed)
+        for line in lines:
+            head, improved = line.split(":")
+            node = head[0]
+            assert distance[node] == int(head[1:]) == min(d for v, d in distance.items() if v not in settled)
+            settled.add(node)
+            better = {v: int(head[1:]) + w for (u, v), w in edges.items() if u == node and v not in settled}
+            better = {v: d for v, d in better.items() if d < distance.get(v, 99)}
+            assert improved.split() == [f"{v}{d}" for v, d in sorted(better.items())]
+            distance |= better
+        assert last == f"{end}{distance[end]}"
+        assert (" ".join(way.split()[::-1]), distance[end]) in list(all_paths(made.question))
+        assert distance[end] == made.reference["cost"]
+
+
+def test_candidates_are_sums_of_edges_cut_at_the_best():
+    task = ShortestPath()
+    for index in range(200):
+        made = task.problem("train", index)
+        edges, start, end = read(made.question)
+        best = None
+        for tried in thought(task.write(made, "long", Key.root(index))).split("try ")[1:]:
+            at, *words = tried.split()
             assert at == start
-            for step in steps:
+            total = 0
+            for step in itertools.takewhile(lambda word: word[-1].isdigit(), words):
                 total += edges[at, step[0]]
                 at = step[0]
                 assert step == f"{at}{total}"
+            word = words[-1]
+            assert word == ("no" if best is not None and total >= best else "best" if at == end else "back")
+            best = total if word == "best" else best
+        assert best == made.reference["cost"]
 
 
 def test_slips_are_noticed_in_some_long_traces_and_spoil_others():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TorchLearner:
     """One process, any transformers causal language model; shares the model's weights with whoever else holds it.
 
-    The model computes in the precision it was loaded in; masters, moments and gathered gradients are fp32. Numbers in
+    The model computes in `dtype` (by default the precision it was loaded in); masters, moments and gathered gradients are fp32. Numbers in
     a `Report`, averaged over the tokens of the rows that were used:
 
     - `loss`: what was minimised; skipped rows count in its divisor.
@@ -39,11 +39,11 @@ class TorchLearner:
     - whatever the objective logs.
     """
 
-    def __init__(self, model: "LanguageModel", *, token_budget: int = 16384) -> None:
+    def __init__(self, model: "LanguageModel", *, token_budget: int = 16384, dtype: torch.dtype | None = None) -> None:
         self.model = model
         self.token_budget = token_budget
         self.net = model.net
-        self.masters = Masters(self.net)
+        self.masters = Masters(self.net, dtype)
         self.separable = is_separable(self.net)
         self.reference: list[Tensor] | None = None
 
@@ -132,7 +132,7 @@ class TorchLearner:
         config = copy.deepcopy(self.net.config)
         config.dtype = torch.float32
         config.save_pretrained(folder)
-        self.model.tokenizer.save_pretrained(folder)
+        self.model.tokenizer.save(folder)
 
     def _used(self, batch: Batch, objective: Objective) -> list[int]:
         rows = batch.mask.any(dim=1)

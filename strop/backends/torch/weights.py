@@ -20,13 +20,17 @@ class Masters:
     place, so whoever shares them (the sampler) sees the change.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, dtype: torch.dtype | None = None) -> None:
+        """`dtype` is what the net shall compute in from now on; None leaves it as it was loaded."""
         named = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
         if not named:
             raise BackendError("The model has no trainable weights: every parameter has requires_grad=False.")
         self.names = list(named)
         self.weights: list[nn.Parameter] = list(named.values())
         self.masters: list[Tensor] = [weight.detach().float() for weight in self.weights]
+        # weights only: rotary tables and other buffers keep the precision the architecture gave them
+        for weight in self.weights:
+            weight.data = weight.data.to(dtype or weight.dtype)
         sizes = [weight.numel() for weight in self.weights]
         self.flat = torch.zeros(sum(sizes), dtype=torch.float32, device=self.weights[0].device)
         """The gathered gradient, all weights after one another."""
