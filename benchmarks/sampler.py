@@ -4,8 +4,8 @@
 
 A Qwen3 of 3.0 M random parameters (4 layers x 256, vocabulary 1024). Case `even`: 32 prompts of 10 to 20 tokens, 8
 samples each, 46 new tokens for every row; both do the same work. Case `uneven`: 1024 samples of 8 to 96 new tokens
-through the same 256 slots, where `generate` can only run four batches to their longest row. Rates count drawn tokens and
-take the best of the repeats.
+through the same 256 slots, where `generate` can only run four batches to their longest row. Rates count drawn tokens
+and take the best of the repeats.
 """
 
 import argparse
@@ -87,7 +87,12 @@ def rate_of_generate(model: LanguageModel, requests: list[Request], dtype: torch
             ids[row, width - len(prompt) :] = torch.from_numpy(prompt)
             mask[row, width - len(prompt) :] = 1
         net.generate(
-            input_ids=ids, attention_mask=mask, do_sample=True, top_k=0, max_new_tokens=max(n for _, n in batch), pad_token_id=0
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=True,
+            top_k=0,
+            max_new_tokens=max(n for _, n in batch),
+            pad_token_id=0,
         )
         tokens += sum(n for _, n in batch)
     net.float()

@@ -56,7 +56,7 @@ def rollout_metrics(groups: Sequence[Group], clock: Clock) -> dict[str, float]:
     for name in attempts[0].rewards:
         metrics[f"reward/{name}"] = float(np.mean([a.rewards[name] for a in attempts]))
     tokens = sum(a.length for a in attempts)
-    metrics["tokens"] = float(tokens)
+    metrics["tokens/written"] = float(tokens)
     if clock.seconds["generate"] > 0 and attempts[0].origin == "policy":
         metrics["rate/tokens"] = tokens / clock.seconds["generate"]
     metrics |= {f"time/{part}": seconds for part, seconds in clock.seconds.items()}

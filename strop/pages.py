@@ -14,7 +14,7 @@ from typing import Any
 from strop import catalogue, systems
 from strop.catalogue import Entry
 
-_SECTIONS = ("Source:", "Departures:", "Logged:")
+_SECTIONS = ("Source:", "Departures:", "Departures from it:", "Logged:")
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "at least", "max_length": "at most"}
 
 
@@ -85,8 +85,8 @@ def describe(entry: Entry) -> Page:
     )
 
 
-def to_markdown(page: Page, level: int = 1) -> str:
-    """The page as Markdown, its heading `level` deep."""
+def to_markdown(page: Page, level: int = 1, with_pieces: bool = True) -> str:
+    """The page as Markdown, its heading `level` deep; with the pages of a recipe's pieces below it, or without."""
     parts = [f"{'#' * level} {page.name}", from_docstring(page.docstring)]
     if page.parameters:
         what = "Arguments" if page.room in catalogue.FUNCTION_ROOMS else "Fields"
@@ -101,7 +101,7 @@ def to_markdown(page: Page, level: int = 1) -> str:
     parts.append(" ".join(facts))
     if page.room == "recipes":
         parts.append(_evidence(page, level + 1))
-    for heading, pieces in _pieces(page):
+    for heading, pieces in _pieces(page) if with_pieces else ():
         parts.append(f"{'#' * (level + 1)} {heading}")
         parts += [to_markdown(piece, level + 2) for piece in pieces]
     return "\n\n".join(part for part in parts if part)
@@ -146,7 +146,7 @@ def _evidence(page: Page, level: int) -> str:
         rows = [(key.replace("_", " "), _cell(value)) for key, value in page.evidence.items() if _is_plain(value)]
         parts += [table(("what", "value"), rows), f"In full: `evidence/{page.name}.json`."]
     elif page.claim:
-        parts.append(f"Not measured yet. Measure it with `strop compare {page.name}`.")
+        parts.append("Not measured yet.")
     else:
         parts.append("It claims nothing over a baseline, so there is nothing to measure.")
     return "\n\n".join(parts)
@@ -211,7 +211,9 @@ def _blocks(lines: list[str]) -> Iterator[str]:
             yield from (_prose(said), "", "```text", *block, "```")
             i = end
         else:
-            if line.startswith(_SECTIONS) and i and lines[i - 1].strip():
+            before = lines[i - 1].strip() if i else ""
+            starts = line.startswith(_SECTIONS) or (_is_bullet(line) and not _is_bullet(before))
+            if before and starts:
                 yield ""
             yield _prose(line)
             i += 1
@@ -241,7 +243,11 @@ def _prose(line: str) -> str:
         rest = parts[i][start:].replace("<", "&lt;").replace("*", r"\*")
         parts[i] = parts[i][:start] + links(rest)
     made = "".join(parts)
-    return next((f"**{s}**{made.removeprefix(s)}" for s in _SECTIONS if made.startswith(s)), made)
+    return re.sub(rf"(?<![\w*])({'|'.join(_SECTIONS)})(?=\s|$)", r"**\1**", made)
+
+
+def _is_bullet(line: str) -> bool:
+    return line.lstrip().startswith(("- ", "* "))
 
 
 def _parameters(entry: Entry) -> Iterator[Parameter]:

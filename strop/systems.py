@@ -38,6 +38,10 @@ PACKAGE_ROOM = {
 }  # fmt: skip
 """The folder for each word of a row's `room`; `docs` and `far` (another field of research) have none."""
 
+# regular expressions, because parsing every test file would cost `strop ls` more than everything else together
+_IMPORT = re.compile(r"^\s*from (strop\.[\w.]+) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
+_QUOTED = re.compile(r"""["']([a-z_]+(?:/[a-z0-9_]+)+)["']""")
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -135,14 +139,14 @@ def ladder(system: System) -> list[tuple[bool, str]]:
 
 
 def evidence(name: str) -> dict[str, Any]:
-    """What `strop compare` wrote about a recipe; empty where nothing was measured."""
+    """What was measured of a recipe against its baseline; empty where nothing was."""
     path = places().evidence / f"{name}.json"
     if not path.is_file():
         return {}
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}. Write it again: strop compare {name}.") from error
+        raise ConfigError(f"{path} is not valid JSON: {error}. Restore it, or measure {name} again.") from error
     return data if isinstance(data, dict) else {}
 
 
@@ -195,7 +199,9 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def find_tests(address: str) -> list[Path]:
-    """Test files of a piece: named for it below its room's folder, or importing it. Empty in an installed package."""
+    """Test files of a member: named for it below its room's folder, or naming it: `from strop.rewards.short import
+    Short`, `load("rewards/short")`. Empty in an installed package.
+    """
     room, name = address.split("/")[0], address.rsplit("/", 1)[-1]
     module = "strop." + address.replace("/", ".")
     return [
@@ -211,15 +217,14 @@ def _tests() -> tuple[tuple[Path, frozenset[str]], ...]:
     if folder is None or not folder.is_dir():
         return ()
     paths = sorted(folder.rglob("test_*.py"))
-    # a regular expression, because parsing every test file would cost `strop ls` more than everything else together
-    pattern = re.compile(r"^\s*from (strop\.[\w.]+) import (\([^)]*\)|[^\n]+)", re.MULTILINE)
-    return tuple((path, frozenset(_modules(pattern, path.read_text(encoding="utf-8")))) for path in paths)
+    return tuple((path, frozenset(_modules(path.read_text(encoding="utf-8")))) for path in paths)
 
 
-def _modules(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    for module, names in pattern.findall(text):
+def _modules(text: str) -> Iterator[str]:
+    for module, names in _IMPORT.findall(text):
         yield module
         yield from (f"{module}.{name}" for name in re.findall(r"\w+", names))
+    yield from ("strop." + address.replace("/", ".") for address in _QUOTED.findall(text))
 
 
 def _short(path: Path) -> str:

@@ -16,7 +16,18 @@ def _hf_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    special = ["<pad>", "<unk>", "<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<think>", "</think>"]
+    special = [
+        "<pad>",
+        "<unk>",
+        "<|eos|>",
+        "<|end|>",
+        "<|system|>",
+        "<|user|>",
+        "<|assistant|>",
+        "<|tool|>",
+        "<think>",
+        "</think>",
+    ]
     vocab = {token: index for index, token in enumerate([*special, *WORDS])}
     words = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.Split(Regex(r"yes|no|wait|check|.|\n"), "isolated")
@@ -31,7 +42,7 @@ def _hf_tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def hf_tokenizer() -> Any:
-    """A Hugging Face tokenizer of 56 ids, one per character and a few words; its EOS token is not the one that ends a turn."""
+    """A Hugging Face tokenizer of 58 ids: characters and a few words; turns do not end in its EOS token."""
     return _hf_tokenizer()
 
 

@@ -1,7 +1,7 @@
 """Better or worse than expected?
 
-An advantage is a piece: `advantage(rewards) -> Float["P G"]`, one row for each problem. A missing attempt is NaN and stays
-NaN; it neither counts nor reaches the learner. `pack` spreads each number over the tokens of its attempt.
+An advantage is a piece: `advantage(rewards) -> Float["P G"]`, one row for each problem. A missing attempt is NaN and
+stays NaN; it neither counts nor reaches the learner. `pack` spreads each number over the tokens of its attempt.
 """
 
 from typing import Protocol

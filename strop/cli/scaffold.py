@@ -107,7 +107,8 @@ def _user_files(room: str, group: str, stem: str) -> Plan:
         commands.append(f"strop check ./{stem}.py:{class_name(stem)}")
     field = FIELD.get(_slot(room, group))
     if field:
-        commands.append(f"strop run grpo --set stages.0.{field}=./{stem}.py:{class_name(stem)}")
+        kept = "correctness," if field == "rewards" else ""
+        commands.append(f"strop run grpo --set stages.0.{field}={kept}./{stem}.py:{class_name(stem)}")
     elif room == "tasks":
         commands.append(f"strop run grpo --set task=./{stem}.py:{class_name(stem)}")
     return Plan({path: member}, tuple(commands))

@@ -13,6 +13,7 @@ from strop.records import Turn
 from strop.text import CLOSE, OPEN
 
 _PROBE = "x"
+_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 class ChatTokenizer:
@@ -26,21 +27,21 @@ class ChatTokenizer:
         """`eos_ids`: the ids that the model's own configuration files name, in addition to the tokenizer's."""
         self.hf = hf
         """The wrapped tokenizer."""
-        end = _end_of_turn(hf)
-        found = {int(i) for i in eos_ids} | {i for i in (end, hf.eos_token_id) if i is not None}
+        end, eos = _end_of_turn(hf), _id(hf.eos_token_id)
+        found = {int(i) for i in eos_ids} | {i for i in (end, eos) if i is not None}
         if not found:
             raise BackendError(
                 "The tokenizer names no token that ends a response: eos_token is not set, the chat template adds none, "
                 "and the model's configuration lists none. Set eos_token in tokenizer_config.json."
             )
         self._eos = frozenset(found)
-        self._end = end if end is not None else hf.eos_token_id if hf.eos_token_id is not None else min(found)
+        self._end = end if end is not None else eos if eos is not None else min(found)
         thinking = {i for tag in (OPEN, CLOSE) if (i := _single_id(hf, tag)) is not None}
         self._silent = np.array(sorted({*hf.all_special_ids, *found} - thinking), dtype=np.int64)
 
     @property
     def eos_ids(self) -> frozenset[int]:
-        """Every id that ends a turn: from the model's generation and main configuration, the tokenizer, the template."""
+        """Every id that ends a turn, whether the model's configurations, the tokenizer or the template names it."""
         return self._eos
 
     @property
@@ -51,7 +52,8 @@ class ChatTokenizer:
     @property
     def pad_id(self) -> int:
         """What may stand under padding; strop masks by length, so it may equal an EOS id."""
-        return self.hf.pad_token_id if self.hf.pad_token_id is not None else self._end
+        pad = _id(self.hf.pad_token_id)
+        return self._end if pad is None else pad
 
     @property
     def vocab_size(self) -> int:
@@ -86,15 +88,22 @@ class ChatTokenizer:
 
 def load_tokenizer(folder: str | Path, eos_ids: Sequence[int] = ()) -> ChatTokenizer:
     """The tokenizer of a model folder or hub model."""
+    if Path(folder).is_dir() and not any((Path(folder) / name).is_file() for name in _FILES):
+        # transformers would make an empty tokenizer of the architecture's usual kind, without a word
+        raise BackendError(_missing(folder, "none of its files is there"))
     try:
         hf = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except Exception as error:
-        # transformers raises OSError, ValueError, KeyError or a Rust exception, depending on which file is missing or broken
-        raise BackendError(
-            f"{folder} has no tokenizer that can be loaded ({type(error).__name__}). A model folder needs tokenizer.json and "
-            "tokenizer_config.json: copy them from the model it was trained from."
-        ) from error
+        # OSError, ValueError, KeyError or a Rust exception, depending on which file is missing or broken
+        raise BackendError(_missing(folder, type(error).__name__)) from error
     return ChatTokenizer(hf, eos_ids)
+
+
+def _missing(folder: str | Path, reason: str) -> str:
+    return (
+        f"{folder} has no tokenizer that can be loaded ({reason}). A model folder needs tokenizer.json and "
+        "tokenizer_config.json: copy them from the model it was trained from."
+    )
 
 
 def _end_of_turn(hf: PreTrainedTokenizerBase) -> int | None:
@@ -109,8 +118,7 @@ def _end_of_turn(hf: PreTrainedTokenizerBase) -> int | None:
     special = set(hf.all_special_ids) | set(getattr(hf, "added_tokens_decoder", {}))
     after = []
     for token in reversed(ids):
-        text = hf.decode([token])
-        if token not in special and text.strip():
+        if token not in special and str(hf.decode([token])).strip():
             break
         after.append(token)
     return next((token for token in reversed(after) if token in special), None)
@@ -119,6 +127,11 @@ def _end_of_turn(hf: PreTrainedTokenizerBase) -> int | None:
 def _single_id(hf: PreTrainedTokenizerBase, text: str) -> int | None:
     ids = hf(text, add_special_tokens=False)["input_ids"]
     return int(ids[0]) if len(ids) == 1 else None
+
+
+def _id(value: Any) -> int | None:
+    # declared far too widely by transformers
+    return None if value is None else int(value)
 
 
 def _array(ids: Any) -> Int[np.ndarray, " S"]:

@@ -65,15 +65,19 @@ def initialise(config: Mapping[str, Any] | PreTrainedConfig, seed: int, tokenize
     if isinstance(config, Mapping):
         if "model_type" not in config:
             raise ConfigError(f"The model configuration needs a model_type, such as 'qwen3'; got {', '.join(config)}.")
-        values = {"vocab_size": tokenizer.vocab_size, "eos_token_id": tokenizer.end_id, "bos_token_id": None} | dict(config)
-        config = AutoConfig.for_model(**values)
-    if config.vocab_size < tokenizer.vocab_size:
-        raise ConfigError(f"vocab_size must be at least the tokenizer's {tokenizer.vocab_size}, got {config.vocab_size}.")
+        values = {"vocab_size": tokenizer.vocab_size, "eos_token_id": tokenizer.end_id, "bos_token_id": None} | dict(
+            config
+        )
+        made: PreTrainedConfig = AutoConfig.for_model(**values)
+    else:
+        made = config
+    if made.vocab_size < tokenizer.vocab_size:
+        raise ConfigError(f"vocab_size must be at least the tokenizer's {tokenizer.vocab_size}, got {made.vocab_size}.")
     # transformers draws initial weights from torch's global generator; the caller's stream is put back afterwards
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    return LanguageModel(net.eval(), tokenizer, "", context_of(config))
+        net = AutoModelForCausalLM.from_config(made, dtype=torch.float32, trust_remote_code=False)
+    return LanguageModel(net.eval(), tokenizer, "", context_of(made))
 
 
 def context_of(config: PreTrainedConfig) -> int:
@@ -81,6 +85,12 @@ def context_of(config: PreTrainedConfig) -> int:
     text = config.get_text_config()
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((int(value) for name in names if (value := getattr(text, name, None))), 1_000_000)
+
+
+def vocab_of(net: PreTrainedModel) -> int:
+    """Ids the input layer knows; at least the tokenizer's, often padded beyond."""
+    embedding: Any = net.get_input_embeddings()
+    return int(embedding.weight.shape[0])
 
 
 def decoder_and_head(net: PreTrainedModel) -> tuple[nn.Module, nn.Module] | None:
@@ -91,29 +101,28 @@ def decoder_and_head(net: PreTrainedModel) -> tuple[nn.Module, nn.Module] | None
     """
     if net not in _SPLITS:
         _SPLITS[net] = _head_is_all(net)
-    return (_decoder(net), net.get_output_embeddings()) if _SPLITS[net] else None
+    head = net.get_output_embeddings()
+    return (net.get_decoder(), head) if _SPLITS[net] and head is not None else None
 
 
 _SPLITS: "weakref.WeakKeyDictionary[PreTrainedModel, bool]" = weakref.WeakKeyDictionary()
 
 
-def _decoder(net: PreTrainedModel) -> nn.Module:
-    return net.get_decoder()
-
-
 def _head_is_all(net: PreTrainedModel) -> bool:
-    head, training = net.get_output_embeddings(), net.training
-    decoder = net.get_decoder() if hasattr(net, "get_decoder") else None
+    head = net.get_output_embeddings()
+    decoder: Any = net.get_decoder() if hasattr(net, "get_decoder") else None
     if head is None or decoder is None or decoder is net:
         return False
-    ids = torch.arange(6, device=net.device)[None] % net.get_input_embeddings().weight.shape[0]
+    ids = torch.arange(6, device=net.device)[None] % vocab_of(net)
+    modes = [(module, module.training) for module in net.modules()]
     try:
         net.eval()
         with torch.no_grad():
             expected = net(input_ids=ids, use_cache=False).logits
             actual = head(decoder(input_ids=ids, use_cache=False)[0])
     finally:
-        net.train(training)
+        for module, training in modes:
+            module.training = training
     # the same kernels on the same numbers: anything beyond rounding is another function
     return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=1e-3, atol=1e-5)
 
@@ -124,13 +133,17 @@ def _locate(name: str) -> tuple[str, bool]:
         folder = Path(__file__).parent.parent / "assets" / name
         if not folder.is_dir():
             there = [each for each in BUNDLED if (folder.parent / each).is_dir()]
-            raise BackendError(f"This installation of strop comes without the model {name!r}; it has {there or 'none'}.")
+            raise BackendError(
+                f"This installation of strop comes without the model {name!r}; it has {there or 'none'}."
+            )
         return str(folder), False
     path = Path(name).expanduser()
     if path.is_dir():
         return str(path.resolve()), False
     if name.count("/") > 1 or name.startswith((".", "/", "~")) or "/" not in name:
-        raise BackendError(f"There is no model {name!r}: neither a bundled model nor a folder. {did_you_mean(name, BUNDLED)}")
+        raise BackendError(
+            f"There is no model {name!r}: neither a bundled model nor a folder. {did_you_mean(name, BUNDLED)}"
+        )
     return name, True
 
 
@@ -138,8 +151,8 @@ def _cannot_load(place: str, hub: bool, error: Exception) -> str:
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     if hub:
         return (
-            f"The model {place!r} is no local folder, and the Hugging Face hub did not deliver it ({reason}). Check the "
-            "name and the connection, or download it elsewhere and give the folder."
+            f"The model {place!r} is no local folder, and the Hugging Face hub did not deliver it ({reason}). Check "
+            "the name and the connection, or download it elsewhere and give the folder."
         )
     return (
         f"{place} cannot be loaded as a causal language model ({reason}). The folder needs config.json and "

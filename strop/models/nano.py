@@ -88,5 +88,7 @@ def tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
 def _words(texts: Iterable[str], most: int) -> list[str]:
     """The commonest words with their leading space, in the byte-level alphabet; ties in alphabetical order."""
     counts = Counter(word for text in texts for word in re.findall(r" ?[A-Za-z]+", text))
-    common = sorted((word for word, seen in counts.items() if len(word) > 1 and seen > 2), key=lambda w: (-counts[w], w))
+    common = sorted(
+        (word for word, seen in counts.items() if len(word) > 1 and seen > 2), key=lambda w: (-counts[w], w)
+    )
     return [word.replace(" ", "Ġ") for word in common[:most]]

@@ -1,13 +1,15 @@
 """What is minimised?
 
 An objective is a piece: `objective(logp, batch) -> Float["N T"]`, the loss of each token, not yet averaged. An average
-(`objectives/averages`) turns it into one number by dividing by `batch.counts`, which were taken over the whole optimiser
-batch: any split of a batch into micro-batches gives the same gradient. What stands where `batch.mask` is False is ignored.
+(`objectives/averages`) turns it into one number by dividing by `batch.counts`, which were taken over the whole
+optimiser batch: any split of a batch into micro-batches gives the same gradient. What stands where `batch.mask` is False
+is ignored.
 
 - `needs`: what the learner must fill in beside `logp`: any of `ref_logp`, `logits`, `teacher_logits`, `hidden`.
 - `whole_groups`: rows of one group must stay in one micro-batch (preference pairs).
 - `skips_zero_advantage`: a row whose advantage is 0 has no gradient, so the learner leaves it out.
-- `log(logp, batch)`: numbers to report, each `Float["N T"]`; the learner averages them over the batch's tokens.
+- `log(logp, batch)`: numbers to report, each `Float["N T"]`; the learner averages them over the tokens of the rows it
+  used, whose counts the batch then has. Numbers that belong to rows go through `_rows.spread`.
 
 An objective whose loss belongs to a row or a pair puts the same number on each of its tokens: the sequence average then
 gives the mean over rows, and no objective needs to know how it will be averaged.

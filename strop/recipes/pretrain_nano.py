@@ -9,21 +9,21 @@ from strop.recipe import AdamW, Heldout, Recipe, Stage, task_named
 from strop.tasks.mixture import Mixture
 
 WEIGHTS = {
-    "arithmetic": 3.0,
-    "countdown": 2.0,
-    "k_sat": 1.0,
-    "shortest_path": 1.0,
-    "max_clique": 1.0,
-    "list_functions": 1.0,
-    "biographies": 1.0,
-    "tool_arithmetic": 1.0,
-    "json_extraction": 1.0,
+    "arithmetic": 4.0,
+    "countdown": 1.5,
+    "k_sat": 0.75,
+    "shortest_path": 0.75,
+    "max_clique": 0.75,
+    "list_functions": 0.75,
+    "biographies": 0.75,
+    "tool_arithmetic": 0.75,
+    "json_extraction": 0.75,
     "policy": 0.5,
 }
 """How often each task is drawn."""
 
 
-def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int = 4000, seed: int = 0) -> Recipe:
+def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int = 2500, seed: int = 0) -> Recipe:
     """Train the bundled model and its tokenizer from scratch on the procedural tasks, in every style.
 
     Source: strop's own. Direct answers, plain chains and chains with rechecks are mixed; a share of the responses has
@@ -36,7 +36,8 @@ def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int
         task=mixture,
         seed=seed,
         heldout=Heldout(episode=SingleTurn(max_tokens=224), problems=512, quick=256, every=500),
-        checkpoint_every=250,
+        checkpoint_every=100,
+        token_budget=4096,
         keep=1,
         stages=(
             Stage(

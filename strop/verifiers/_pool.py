@@ -51,9 +51,10 @@ class JudgePool:
         if workers < 1:
             raise VerifierError(f"A judge pool needs at least 1 worker, got {workers}.")
         self._verify = verify
-        self._isolate = bool(getattr(verify, "isolate", False))
+        says = getattr(verify, "__self__", verify)  # of a task's `verify` it is the task that says what it needs
+        self._isolate = bool(getattr(says, "isolate", False))
         self._workers = workers
-        self._seconds = float(getattr(verify, "seconds", 5.0) if seconds is None else seconds)
+        self._seconds = float(getattr(says, "seconds", 5.0) if seconds is None else seconds)
         self._memory = int(memory_gb * 2**30)
         self._jobs: queue.SimpleQueue[tuple[Hashable, str, Problem] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[Hashable, Verdict] | VerifierError] = queue.SimpleQueue()

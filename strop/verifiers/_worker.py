@@ -62,7 +62,7 @@ def _load(files: list[str], pickled: bytes, seconds: float, memory: int) -> tupl
     for file in files:
         catalogue.load_file(file)
     verify = pickle.loads(pickled)
-    warm = getattr(verify, "warm", None)
+    warm = getattr(getattr(verify, "__self__", verify), "warm", None)
     if warm is not None:
         warm()
     # not the address space: libraries reserve much more of it than they use

@@ -29,8 +29,10 @@ def attention(
     A decoding step (S = 1) treats the Q/K query heads that share a key head as the rows of one matrix: two batched
     products over the cache as it lies, nothing repeated or copied. Prompts go through torch's own fused kernel.
     """
-    if attention_mask is None or (asked := [n for n in _UNSUPPORTED if extras.get(n) is not None]):
-        raise Unsupported("no mask was passed" if attention_mask is None else ", ".join(asked))
+    if attention_mask is None:
+        raise Unsupported("no mask was passed")
+    if asked := [name for name in _UNSUPPORTED if extras.get(name) is not None]:
+        raise Unsupported(", ".join(asked))
     rows, heads, steps, size = query.shape
     shared, columns = key.shape[1:3]
     scale = size**-0.5 if scaling is None else scaling

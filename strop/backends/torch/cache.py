@@ -14,7 +14,9 @@ class PrefillCache(Cache):
         self.keys: list[Float[Tensor, "P K S D"]] = []
         self.values: list[Float[Tensor, "P K S D"]] = []
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
         assert layer_idx == len(self.keys), "a layer was skipped or run twice"
         self.keys.append(key_states)
         self.values.append(value_states)
@@ -29,7 +31,7 @@ class RowCache(Cache):
 
     Rows are aligned on the right: a row with a prompt of S tokens that enters at column t occupies t-S to t. One
     step therefore writes one column of every row in place, and attention reads the columns from the start of the
-    longest row on; where a row begins is the business of the attention mask. A column says nothing about a token's position.
+    longest row on; where a row begins is the business of the attention mask. A column tells nothing about positions.
     """
 
     def __init__(self, prefill: PrefillCache, slots: int, column: int, columns: int, dtype: torch.dtype) -> None:
@@ -52,7 +54,9 @@ class RowCache(Cache):
     def columns(self) -> int:
         return self.keys[0].shape[2]
 
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
         rows, first, column = self.rows, self.first, self.column
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         keys[:rows, :, column] = key_states[:, :, 0]

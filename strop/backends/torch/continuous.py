@@ -87,7 +87,7 @@ class ContinuousBatch:
         self.begin = np.zeros(self.slots, dtype=np.int64)
         """Column of each row's first drawn token."""
         self.cache: Any = None
-        """Made when the first prompts have shown its shape; so are `tokens`, `logp` (by row and column) and `logits`."""
+        """Made when the first prompts have shown its shape, with `tokens` and `logp` by row and column."""
 
     def __iter__(self) -> Iterator[Completion]:
         while self.waiting or self.rows:
@@ -115,7 +115,7 @@ class ContinuousBatch:
         if done.any():
             for row in done.nonzero()[0]:
                 stretch = slice(self.begin[row], column + 1)
-                finished.append(self.jobs.completion(self.job[row], self.tokens[row, stretch], self.logp[row, stretch]))
+                finished.append(self.jobs.completion(int(self.job[row]), self.tokens[row, stretch], self.logp[row, stretch]))
                 self.job[row] = -1
             self._compact()
         if self.rows:
@@ -186,7 +186,7 @@ class ContinuousBatch:
             self._shift(width)
 
     def _shift(self, width: int) -> None:
-        """Move the used columns to the left, or far enough to the right for prompts of `width`; grow what is too small."""
+        """Move the used columns to the left, or right as far as prompts of `width` need; grow what is too small."""
         cache = self.cache
         used = cache.column - cache.first
         column = max(width, used)

@@ -54,9 +54,7 @@ class Shaping:
         def tensor(values: np.ndarray, neutral: float) -> Tensor | None:
             return None if (values == neutral).all() else torch.as_tensor(values, device=device)
 
-        return cls(
-            tensor(temperature, 1.0), tensor(top_k, 0), tensor(top_p, 1.0), bool((temperature == 0.0).any())
-        )
+        return cls(tensor(temperature, 1.0), tensor(top_k, 0), tensor(top_p, 1.0), bool((temperature == 0.0).any()))
 
 
 def draw(
@@ -90,7 +88,7 @@ def draw(
 def _truncate(
     probs: Float[Tensor, "N V"], top_k: Int[Tensor, " N"] | None, top_p: Float[Tensor, " N"] | None
 ) -> Float[Tensor, "N V"]:
-    ordered, order = probs.sort(-1, descending=True, stable=True)
+    ordered, order = torch.sort(probs, dim=-1, descending=True, stable=True)
     keep = torch.ones_like(ordered, dtype=torch.bool)
     if top_k is not None:
         rank = torch.arange(ordered.shape[-1], device=probs.device)

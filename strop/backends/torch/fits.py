@@ -10,6 +10,7 @@ from strop.backends.torch.attention import NAME
 from strop.backends.torch.cache import RowCache
 from strop.backends.torch.continuous import Prefill, forward
 from strop.backends.torch.shadow import shadow
+from strop.models.language_model import vocab_of
 
 _LENGTHS = (6, 4)
 
@@ -24,7 +25,7 @@ def fits(net: PreTrainedModel) -> bool:
     kinds = getattr(config, "layer_types", None)
     if any(kind != "full_attention" for kind in kinds or ()) or (not kinds and getattr(config, "sliding_window", None)):
         return False
-    vocab = net.get_input_embeddings().weight.shape[0]
+    vocab = vocab_of(net)
     texts = [np.random.Generator(np.random.Philox(key=n)).integers(0, vocab, size=n + 1) for n in _LENGTHS]
     with torch.inference_mode():
         plain = shadow(net)

@@ -46,7 +46,9 @@ class Jobs:
             request=spread(range(len(requests)), np.int64),
             sample=np.array([i for count in counts for i in range(count)], dtype=np.int64),
             seed=np.array([int(s) & 0xFFFFFFFFFFFFFFFF for r in requests for s in r.seeds], dtype=np.uint64),
-            room=spread([min(r.max_tokens, context - len(p)) for r, p in zip(requests, prompts, strict=True)], np.int64),
+            room=spread(
+                [min(r.max_tokens, context - len(p)) for r, p in zip(requests, prompts, strict=True)], np.int64
+            ),
             temperature=spread([r.temperature for r in requests], np.float32),
             top_k=spread([r.top_k for r in requests], np.int64),
             top_p=spread([r.top_p for r in requests], np.float32),
@@ -61,7 +63,11 @@ class Jobs:
         return Shaping.of(self.temperature[jobs], self.top_k[jobs], self.top_p[jobs], device)
 
     def draw(
-        self, logits: Float[Tensor, "N V"], jobs: Int[np.ndarray, " N"], position: Int[np.ndarray, " N"], shaping: Shaping
+        self,
+        logits: Float[Tensor, "N V"],
+        jobs: Int[np.ndarray, " N"],
+        position: Int[np.ndarray, " N"],
+        shaping: Shaping,
     ) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
         """Token number `position` of each of these jobs."""
         uniform = torch.from_numpy(uniforms(self.seed[jobs], position)).to(logits.device)
@@ -70,9 +76,10 @@ class Jobs:
     def completion(self, job: int, tokens: np.ndarray, logp: np.ndarray) -> Completion:
         """The record of a finished job."""
         if not np.isfinite(logp).all():
+            token = int(np.isfinite(logp).argmin())
             raise BackendError(
-                f"The model's logits are not finite (request {self.request[job]}, token {int(np.isfinite(logp).argmin())}); "
-                "the weights have diverged. Go back to an earlier checkpoint and lower the learning rate."
+                f"The model's logits are not finite (request {self.request[job]}, token {token}); the weights have "
+                "diverged. Go back to an earlier checkpoint and lower the learning rate."
             )
         stopped = bool(self.ends[tokens[-1]])
         return Completion(

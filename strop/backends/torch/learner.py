@@ -4,7 +4,6 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,19 +12,17 @@ from strop.backends.torch.logprobs import Scored, is_separable, score
 from strop.backends.torch.weights import Masters, Tree, check_names
 from strop.batching import count, lengths, select
 from strop.errors import BackendError
+from strop.models.language_model import LanguageModel
 from strop.objectives import Average, Objective
 from strop.recipe import AdamW
 from strop.records import Batch, Float, Report
-
-if TYPE_CHECKING:
-    from strop.models.language_model import LanguageModel
 
 
 class TorchLearner:
     """One process, any transformers causal language model; shares the model's weights with whoever else holds it.
 
-    The model computes in `dtype` (by default the precision it was loaded in); masters, moments and gathered gradients are fp32. Numbers in
-    a `Report`, averaged over the tokens of the rows that were used:
+    The model computes in `dtype` (by default the precision it was loaded in); masters, moments and gathered gradients
+    are fp32. Numbers in a `Report`, averaged over the tokens of the rows that were used:
 
     - `loss`: what was minimised; skipped rows count in its divisor.
     - `grad_norm`: of the whole gradient, before clipping.
@@ -39,7 +36,7 @@ class TorchLearner:
     - whatever the objective logs.
     """
 
-    def __init__(self, model: "LanguageModel", *, token_budget: int = 16384, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, model: LanguageModel, *, token_budget: int = 16384, dtype: torch.dtype | None = None) -> None:
         self.model = model
         self.token_budget = token_budget
         self.net = model.net
@@ -55,9 +52,7 @@ class TorchLearner:
         """Freeze the present weights, in compute precision, as the reference that `ref_logp` is taken under."""
         self.reference = self.masters.snapshot()
 
-    def step(
-        self, batch: Batch, objective: Objective, average: Average, optimizer: AdamW, lr: float
-    ) -> Report:
+    def step(self, batch: Batch, objective: Objective, average: Average, optimizer: AdamW, lr: float) -> Report:
         """Gradient of the averaged objective over the whole batch, then one optimiser step."""
         if "teacher_logits" in objective.needs and batch.teacher_logits is None:
             raise BackendError(f"{type(objective).__name__} needs teacher_logits, and the batch has none.")
@@ -96,8 +91,11 @@ class TorchLearner:
         return out
 
     def prepare(self, batch: Batch, objective: Objective) -> Batch:
-        """Fill in what must be the same in every pass over a batch: unknown behaviour log-probabilities (taken under the
-        present weights) and the reference's. `step` does both by itself where a batch is gone through once."""
+        """Fill in what must be the same in every pass over a batch.
+
+        Unknown behaviour log-probabilities are taken under the present weights, the reference's under the reference.
+        `step` does both by itself where a batch is gone through once.
+        """
         if bool(batch.old_logp.isnan().any()):
             batch = dataclasses.replace(batch, old_logp=_known(batch.old_logp, self.logp(batch)))
         if "ref_logp" in objective.needs and batch.ref_logp is None:
@@ -125,9 +123,11 @@ class TorchLearner:
 
     def save_model(self, folder: Path) -> None:
         """The fp32 masters as a Hugging Face folder: safetensors, config, generation config, tokenizer."""
-        fp32 = dict(zip(self.masters.names, self.masters.masters, strict=True))
-        # clones: weights that share one storage would be taken for tied ones
-        weights = {name: fp32.get(name, value).detach().clone() for name, value in self.net.state_dict().items()}
+        masters = zip(self.masters.weights, self.masters.masters, strict=True)
+        # one tensor for each weight, however many names it has: that is how transformers knows tied weights
+        fp32 = {id(weight): master.detach().clone() for weight, master in masters}
+        named = dict(self.net.named_parameters(remove_duplicate=False))
+        weights = {n: fp32.get(id(named.get(n)), value) for n, value in self.net.state_dict().items()}
         self.net.save_pretrained(folder, state_dict=weights)
         config = copy.deepcopy(self.net.config)
         config.dtype = torch.float32
@@ -144,7 +144,9 @@ class TorchLearner:
 
     def _split(self, batch: Batch, rows: Sequence[int], *, whole: bool) -> list[list[int]]:
         sizes = [len(prompt) + int(n) for prompt, n in zip(batch.prompts, lengths(batch.mask), strict=True)]
-        return micro_batches({row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, self.token_budget)
+        return micro_batches(
+            {row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, self.token_budget
+        )
 
     def _to_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from strop.batching import lengths
+from strop.models.language_model import decoder_and_head
 from strop.records import Batch
 
 _CHUNK = 1 << 22
@@ -80,15 +81,9 @@ def layout(batch: Batch) -> tuple[Int[Tensor, "N L"], Int[np.ndarray, " N"]]:
 
 
 def is_separable(net: PreTrainedModel) -> bool:
-    """Whether the model's logits are a plain linear head on its decoder's states (no soft-capping, no scaling)."""
-    head, decoder = net.get_output_embeddings(), net.get_decoder()
-    if type(head) is not nn.Linear or decoder is None or decoder is net:
-        return False
-    tokens = torch.arange(4, device=head.weight.device)[None] % head.weight.shape[0]
-    with torch.no_grad():
-        own = head(decoder(input_ids=tokens, use_cache=False).last_hidden_state)
-        whole = net(input_ids=tokens, use_cache=False).logits
-    return own.shape == whole.shape and torch.allclose(own, whole, rtol=1e-3, atol=1e-3)
+    """Whether the model's logits are a plain linear layer on its decoder's states (no soft-capping, no adapter)."""
+    found = decoder_and_head(net)
+    return found is not None and type(found[1]) is nn.Linear
 
 
 def _at(values: Float[Tensor, "N L D"], places: Int[Tensor, "N T"]) -> Float[Tensor, "N T D"]:

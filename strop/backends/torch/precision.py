@@ -53,7 +53,9 @@ def _cpu_gain() -> float:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"bf16_gain": gain, "cpu": _cpu(), "torch": torch.__version__}), encoding="utf-8")
+        temporary.write_text(
+            json.dumps({"bf16_gain": gain, "cpu": _cpu(), "torch": torch.__version__}), encoding="utf-8"
+        )
         temporary.replace(path)
     except OSError:
         pass  # a cache that cannot be written costs a measurement per process, nothing else
@@ -78,7 +80,9 @@ def _seconds(dtype: torch.dtype) -> float:
 
 def _remembered() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    name = hashlib.blake2b(f"{_cpu()}|{torch.__version__}|{torch.get_num_threads()}".encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(
+        f"{_cpu()}|{torch.__version__}|{torch.get_num_threads()}".encode(), digest_size=8
+    ).hexdigest()
     return Path(root) / "strop" / f"precision-{name}.json"
 
 

@@ -11,7 +11,7 @@ from strop.backends.torch.shadow import shadow
 from strop.backends.torch.waves import Waves
 from strop.errors import ConfigError
 from strop.models.chat_tokenizer import ChatTokenizer
-from strop.models.language_model import LanguageModel
+from strop.models.language_model import LanguageModel, vocab_of
 from strop.records import Completion, Request
 
 
@@ -67,8 +67,7 @@ class TorchSampler:
         distribution with one possible token: its log-probability is 0.
         """
         net = self.model.net
-        vocab = net.get_input_embeddings().weight.shape[0]
-        jobs = Jobs.of(requests, self.context, vocab, self.tokenizer.eos_ids)
+        jobs = Jobs.of(requests, self.context, vocab_of(net), self.tokenizer.eos_ids)
         if not len(jobs):
             return
         # made anew for each call: nothing that depends on the weights outlives them

@@ -1,4 +1,4 @@
-"""The plain path for models that keep their past in a cache of their own: sliding windows, state spaces, mixtures of both."""
+"""The plain path for models that keep their past in a cache of their own: sliding windows, state spaces."""
 
 import inspect
 from collections.abc import Iterator

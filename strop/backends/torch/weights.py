@@ -29,7 +29,7 @@ class Masters:
         self.weights: list[nn.Parameter] = list(named.values())
         self.masters: list[Tensor] = [weight.detach().float() for weight in self.weights]
         # weights only: rotary tables and other buffers keep the precision the architecture gave them
-        for weight in self.weights:
+        for weight in net.parameters():
             weight.data = weight.data.to(dtype or weight.dtype)
         sizes = [weight.numel() for weight in self.weights]
         self.flat = torch.zeros(sum(sizes), dtype=torch.float32, device=self.weights[0].device)

@@ -21,9 +21,9 @@ class ClipHigher:
     Source: DAPO (arXiv:2503.14476, eq. 10); equal bounds are PPO (arXiv:1707.06347, eq. 7), with `kl_coef` GRPO
     (arXiv:2402.03300, eq. 3).
 
-    Departures: the log-ratio is clamped to ±20 before the exponential, as published implementations do. GRPO puts k3 into the
-    loss; its expected gradient is that of KL(reference || policy), not of the divergence it estimates. k2 gives the
-    gradient of KL(policy || reference); k1 in a loss has an expected gradient of zero and is there for comparison.
+    Departures: the log-ratio is clamped to ±20 before the exponential, as published implementations do. GRPO puts k3
+    into the loss; its expected gradient is that of KL(reference || policy), not of the divergence it estimates. k2 gives
+    the gradient of KL(policy || reference); k1 in a loss has an expected gradient of zero and is there for comparison.
 
     Logged:
       - `ratio/mean`: mean of w; 1 on policy.

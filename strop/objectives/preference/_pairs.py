@@ -30,8 +30,8 @@ def pairs(batch: Batch) -> Pairs:
 
     >>> from strop.records import Counts
     >>> mask = torch.ones(3, 1, dtype=torch.bool)
-    >>> batch = Batch(tokens=mask.long(), mask=mask, advantage=mask.float(), old_logp=mask.float(), counts=Counts(3, 3, 2),
-    ...     reward=torch.tensor([0.0, 5.0, 1.0]), group=torch.tensor([7, 8, 7]))
+    >>> batch = Batch(tokens=mask.long(), mask=mask, advantage=mask.float(), old_logp=mask.float(),
+    ...     reward=torch.tensor([0.0, 5.0, 1.0]), group=torch.tensor([7, 8, 7]), counts=Counts(3, 3, 2))
     >>> found = pairs(batch)
     >>> found.chosen.tolist(), found.rejected.tolist(), found.margin(torch.tensor([2.0, 3.0, 10.0])).tolist()
     ([False, False, True], [True, False, False], [8.0, 0.0, 8.0])

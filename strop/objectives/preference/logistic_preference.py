@@ -20,9 +20,9 @@ class LogisticPreference:
     .. math:: \ell = -(1 - \epsilon) \log\sigma(\beta\Delta) - \epsilon \log\sigma(-\beta\Delta)
               - a\, \bar s(y_w), \qquad \Delta = [S(y_w) - S_{ref}(y_w)] - [S(y_l) - S_{ref}(y_l)]
 
-    `S` is the sum and `s` the mean of a response's log-probabilities. A pair is two rows of one group; the chosen row is
-    the one with the higher reward. Every token of both rows carries the pair's loss, so `SequenceMean` gives the mean over
-    pairs. Rows of groups that are no pair, and pairs of equal reward, have loss 0.
+    `S` is the sum and `s` the mean of a response's log-probabilities. A pair is two rows of one group; the chosen row
+    is the one with the higher reward. Every token of both rows carries the pair's loss, so `SequenceMean` gives the
+    mean over pairs. Rows of groups that are no pair, and pairs of equal reward, have loss 0.
 
     Source: DPO (arXiv:2305.18290, eq. 7); label smoothing is its conservative version (eq. 3 of the note by Mitchell,
     2023); the likelihood term is that of iterative reasoning preference optimisation (arXiv:2404.19733, eq. 2).

@@ -1,0 +1,58 @@
+# make quickstart   a first run: trains the bundled model on arithmetic
+# make test         the tests
+# make lint         formatting, lint, types
+# make docs         the documentation, into site/
+# make evidence     the slow tests: minutes each
+
+# the first interpreter that starts and is new enough; override with make PYTHON=/path/to/python
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+  "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
+VENV := .venv
+PY := $(VENV)/bin/python
+PINS := pyproject.toml constraints.txt
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.DELETE_ON_ERROR:
+.PHONY: quickstart test lint docs evidence
+
+quickstart: $(VENV)/.installed
+	$(VENV)/bin/strop run quickstart
+
+test: $(VENV)/.installed-test
+	$(PY) -m pytest -m "not slow"
+
+evidence: $(VENV)/.installed-test
+	$(PY) -m pytest -m slow
+
+lint: $(VENV)/.installed-tools
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+docs: $(VENV)/.installed-tools
+	$(VENV)/bin/mkdocs build --strict --quiet
+
+# a stamp for each set of packages: redone when the pins change, not on every call
+$(VENV)/.installed: $(PINS) | $(PY)
+	@echo "Installing strop into $(VENV) (the first time this downloads PyTorch) ..."
+	@$(INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing what the tests need ..."
+	@$(INSTALL) '.[test]'
+	@touch $@
+
+$(VENV)/.installed-tools: $(VENV)/.installed-test
+	@echo "Installing what lint and docs need ..."
+	@$(INSTALL) '.[test,tasks,lora,data,docs,lint]'
+	@touch $@
+
+$(PY):
+	@test -n "$(PYTHON)" || { \
+	  echo "strop needs Python 3.11, 3.12 or 3.13, and found none. On Debian or Ubuntu:"; \
+	  echo "    sudo apt install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its venv module is a package of its own. On Debian or Ubuntu:"; \
+	  echo "    sudo apt install $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

@@ -1,0 +1,43 @@
+"""`strop`: one command for each thing people do."""
+
+import sys
+
+import typer
+
+from strop.cli import analyse, catalogue_commands, run_commands
+from strop.errors import StropError
+
+app = typer.Typer(
+    name="strop",
+    help="Post-train reasoning language models, and measure what it did to them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (
+    run_commands.run,
+    run_commands.resume,
+    run_commands.evaluate,
+    catalogue_commands.ls,
+    catalogue_commands.show,
+    catalogue_commands.new,
+    catalogue_commands.check,
+    analyse.probe,
+    analyse.decode,
+    analyse.verify,
+):
+    app.command("eval" if command is run_commands.evaluate else None)(command)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on stderr and exit code 2."""
+    try:
+        app()
+    except StropError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

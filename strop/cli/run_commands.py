@@ -1,0 +1,160 @@
+"""`strop run`, `strop resume` and `strop eval`."""
+
+import inspect
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from strop.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from strop.recipe import Recipe
+    from strop.store.run import Run
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (strop ls recipes), or your own .py or .toml file.")],
+    task: Annotated[str | None, typer.Option(help="Task name, reasoning_gym:NAME, or a data-set mapping.")] = None,
+    model: Annotated[str | None, typer.Option(help="nano, micro, mini, a folder, or a name on the hub.")] = None,
+    data: Annotated[str | None, typer.Option(help="JSONL or Parquet file of a data-set task.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the loop.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    size: Annotated[str | None, typer.Option(help="micro, nano or mini, where a recipe makes a model.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field: --set stages.0.objective.high=0.3")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-N.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the whole recipe and stop.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train as a recipe says."""
+    from strop.recipe import override, to_json
+
+    given = {"task": task, "model": model, "data": data, "steps": steps, "seed": seed, "size": size}
+    made = override(build_recipe(recipe, {k: v for k, v in given.items() if v is not None}), settings or [])
+    if dry_run:
+        print(json.dumps(json.loads(to_json(made))) if as_json else to_json(made))
+        return
+    from strop import flow
+
+    display = _display(quiet)
+    finished = flow.run(made, out=out, display=display, command=_typed())
+    _report(finished, as_json)
+
+
+def resume(
+    path: Annotated[Path, typer.Argument(help="The run folder.")], as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Go on with a run that was stopped or killed."""
+    from strop import flow
+
+    _report(flow.resume(path, display=_display(quiet), command=_typed()), as_json)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="nano, micro, mini, a folder, a name on the hub, or a run folder.")],
+    task: Annotated[str, typer.Option(help="Task name, reasoning_gym:NAME, or a data-set mapping.")] = "arithmetic",
+    data: Annotated[str | None, typer.Option(help="JSONL or Parquet file of a data-set task.")] = None,
+    problems: Annotated[int, typer.Option("--problems", "-n", min=1, help="Held-out problems.")] = 512,
+    samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the most likely token.")] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 160,
+    style: Annotated[str | None, typer.Option(help="Ask for direct, short or long thinking.")] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Write every answer to this JSONL file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Accuracy of a model on held-out problems, with its interval."""
+    from strop.evaluate import evaluate_model, write_rollouts
+
+    result, groups = evaluate_model(
+        model, task, data=data, problems=problems, samples=samples, temperature=temperature, max_tokens=max_tokens,
+        style=style, precision=precision, seed=seed,
+    )  # fmt: skip
+    if out is not None:
+        write_rollouts(groups, out)
+    if as_json:
+        print(json.dumps(result))
+        return
+    low, high = result["ci"]
+    print(f"{model} on {task}: {result['accuracy']:.1%} right [{low:.1%}, {high:.1%}], {result['problems']} problems")
+    print(f"mean length {result['length']:.1f} tokens, {result['tokens_per_s']:.0f} tokens/s")
+    for outcome, share in result["verdicts"].items():
+        print(f"  {outcome:<11}{share:6.1%}")
+
+
+def build_recipe(name: str, given: dict[str, Any]) -> "Recipe":
+    """A recipe from its name or the user's file, with the arguments that were typed."""
+    from strop import catalogue
+    from strop.recipe import Recipe, from_data, override
+
+    settings: list[str] = []
+    if name.endswith(".toml"):
+        values = _toml(Path(name))
+        settings = [str(setting) for setting in values.pop("set", [])]
+        name, given = values.pop("recipe", ""), values | given
+    elif name.endswith(".json"):
+        if given:
+            raise ConfigError(f"{name} is a complete recipe: change it with --set, not with {', '.join(given)}.")
+        return from_data(_json(Path(name)), name)
+    function = catalogue.load(name, None if ".py" in name else "recipes")
+    known = inspect.signature(function).parameters
+    for key in given:
+        if key not in known:
+            raise ConfigError(f"Recipe {name} takes no {key!r}. {did_you_mean(key, known)}")
+    made = function(**given)
+    if not isinstance(made, Recipe):
+        raise ConfigError(f"{name} must return a strop.Recipe, got {type(made).__name__}.")
+    return override(made, settings)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    if "recipe" not in values:
+        raise ConfigError(f'{path} names no recipe. Add a line such as: recipe = "grpo"')
+    return values
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def _display(quiet: bool) -> Any:
+    from strop.progress import progress
+
+    return progress("silent" if quiet else "auto")
+
+
+def _typed() -> str:
+    return shlex.join(["strop", *sys.argv[1:]])
+
+
+def _report(run: "Run", as_json: bool) -> None:
+    """Before and after in words, where the files are, and the summary."""
+    from strop.store.summary import before_and_after, summary
+
+    numbers = summary(run)
+    if not as_json:
+        print(before_and_after(run))
+        print(f"held-out accuracy {numbers['heldout_before']:.1%} -> {numbers['heldout_after']:.1%}", end="")
+        print(f" on {numbers['heldout_n']} problems, {numbers['seconds']:.0f} s of training")
+        print(f"run folder {run.path}, report {run.path / 'report.html'}")
+        return
+    print(json.dumps(numbers))

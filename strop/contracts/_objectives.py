@@ -1,0 +1,319 @@
+"""The contract of objectives.
+
+Everything is tried through one leaf: hidden states, from which logits and log-probabilities follow. The gradient that
+is compared is the leaf's, so an objective may read any of them.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from strop.batching import select
+from strop.contracts._examples import HIDDEN, VOCAB, random_batch, with_nothing_but
+from strop.contracts._finding import ensure
+from strop.objectives._rows import row_sums
+from strop.objectives.averages.fixed_length import FixedLength
+from strop.objectives.averages.sequence_mean import SequenceMean
+from strop.objectives.averages.token_mean import TokenMean
+from strop.piece import address
+from strop.records import Batch
+
+AVERAGES = (TokenMean(), SequenceMean(), FixedLength(length=5))
+
+
+def has_its_declarations(objective: Any) -> None:
+    known = {"ref_logp", "logits", "teacher_logits", "hidden"}
+    ensure(set(objective.needs) <= known, f"needs may name {sorted(known)}, got {objective.needs}")
+    for name in ("whole_groups", "skips_zero_advantage"):
+        value = getattr(objective, name)
+        ensure(isinstance(value, bool), f"{name} must be True or False, got {value!r}")
+
+
+def gives_one_finite_number_for_each_token(objective: Any) -> None:
+    losses, _, batch = _run(objective)
+    ensure(losses.shape == batch.mask.shape, f"expected shape {tuple(batch.mask.shape)}, got {tuple(losses.shape)}")
+    ensure(losses[batch.mask].isfinite().all(), "losses must be finite")
+
+
+def keeps_the_dtype(objective: Any) -> None:
+    for dtype in (torch.float32, torch.float64):
+        losses, _, _ = _run(objective, dtype=dtype)
+        ensure(losses.dtype == dtype, f"log-probabilities in {dtype} gave losses in {losses.dtype}")
+
+
+def gives_the_same_twice(objective: Any) -> None:
+    ensure(torch.equal(_run(objective)[0], _run(objective)[0]), "two calls on the same batch gave different losses")
+
+
+def has_a_gradient(objective: Any) -> None:
+    gradient = _gradient(objective, _example(objective))
+    ensure(gradient.abs().max() > 1e-6, "the gradient on a generic batch is zero: nothing would be learned")
+
+
+def reads_what_it_needs(objective: Any) -> None:
+    batch = _example(objective)
+    before, _, _ = _run(objective, batch)
+    for name in set(objective.needs) & {"ref_logp", "teacher_logits"}:
+        other = dataclasses.replace(batch, **{name: getattr(batch, name) * 0.5 - 0.1})
+        ensure(not torch.equal(_run(objective, other)[0], before), f"it needs {name}, but {name} changes nothing")
+
+
+def ignores_what_stands_under_padding(objective: Any) -> None:
+    batch = _example(objective)
+    under = ~batch.mask
+    garbage = {
+        "tokens": batch.tokens.masked_fill(under, VOCAB - 1),
+        "advantage": batch.advantage.masked_fill(under, -77.0),
+        "old_logp": batch.old_logp.masked_fill(under, 300.0),
+    }
+    if batch.ref_logp is not None:
+        garbage["ref_logp"] = batch.ref_logp.masked_fill(under, -300.0)
+    if batch.teacher_logits is not None:
+        garbage["teacher_logits"] = batch.teacher_logits.masked_fill(under[:, :, None], 1e3)
+    dirty = dataclasses.replace(batch, **garbage)
+    leaf = _leaf(batch)
+    _same(
+        _masked(objective, dirty, leaf.masked_fill(under[:, :, None], 50.0)), _masked(objective, batch, leaf), "losses"
+    )
+    _same(_gradient(objective, dirty), _gradient(objective, batch), "the gradient")
+    ensure((_gradient(objective, batch)[under] == 0).all(), "padding has a gradient")
+
+
+def ignores_extra_padding(objective: Any) -> None:
+    batch = _example(objective)
+    wide = {
+        f.name: pad(value, (0, 0, 0, 3) if value.ndim == 3 else (0, 3))
+        for f in dataclasses.fields(batch)
+        if isinstance(value := getattr(batch, f.name), Tensor) and value.ndim > 1
+    }
+    padded = dataclasses.replace(batch, **wide)
+    leaf = _leaf(batch)
+    _same(_masked(objective, padded, pad(leaf, (0, 0, 0, 3))), _masked(objective, batch, leaf), "losses")
+
+
+def does_not_depend_on_the_order_of_rows(objective: Any) -> None:
+    batch = _example(objective)
+    order = torch.randperm(len(batch), generator=torch.Generator().manual_seed(0))
+    moved = dataclasses.replace(_rows(batch, order.tolist()), group=100 - batch.group[order] * 7)
+    leaf = _leaf(batch)
+    actual, expected = _masked(objective, moved, leaf[order]), _masked(objective, batch, leaf)
+    _same(actual, torch.where(batch.mask, expected, 0.0)[order], "losses")
+
+
+def does_not_depend_on_the_split(objective: Any) -> None:
+    batch = _example(objective)
+    size = int((batch.group == batch.group[0]).sum()) if objective.whole_groups else 1
+    units = [list(range(at, at + size)) for at in range(0, len(batch), size)]
+    parts = [[row for unit in some for row in unit] for some in (units[:1], units[1:3], units[3:])]
+    leaf = _leaf(batch)
+    for average in AVERAGES:
+        whole = _gradient(objective, batch, leaf, average)
+        pieces = torch.zeros_like(whole)
+        for rows in parts:
+            part = _rows(batch, rows)
+            pieces[rows, : part.mask.shape[1]] = _gradient(objective, part, leaf[rows, : part.mask.shape[1]], average)
+        _same(pieces, whole, f"the gradient under {type(average).__name__}")
+
+
+def has_no_gradient_where_the_advantage_is_zero(objective: Any) -> None:
+    if not objective.skips_zero_advantage:
+        return
+    batch = _example(objective)
+    silent = torch.arange(len(batch)) // 2 % 2 == 0
+    batch = dataclasses.replace(batch, advantage=batch.advantage.masked_fill(silent[:, None], 0.0))
+    leaf = _leaf(batch)
+    gradient = _gradient(objective, batch, leaf)
+    ensure((gradient[silent] == 0).all(), "it says it skips rows with a zero advantage, but they have a gradient")
+    rows = (~silent).nonzero()[:, 0].tolist()
+    part = _rows(batch, rows)
+    width = part.mask.shape[1]
+    _same(_gradient(objective, part, leaf[rows, :width]), gradient[rows, :width], "the others' gradient without them")
+
+
+def stays_finite_at_extremes(objective: Any) -> None:
+    batch = _example(objective)
+    for scale in (1e3, 1e-6):
+        for shift in (-1e4, 0.0):
+            extreme = dataclasses.replace(batch, old_logp=torch.where(batch.mask, batch.old_logp + shift, 0.0))
+            leaf = _leaf(extreme) * scale
+            ensure(
+                _masked(objective, extreme, leaf).isfinite().all(), f"losses at logits of size {scale:g} are not finite"
+            )
+            gradient = _gradient(objective, extreme, leaf)
+            ensure(gradient.isfinite().all(), f"the gradient at logits of size {scale:g} is not finite")
+
+
+def logs_finite_numbers_without_a_gradient(objective: Any) -> None:
+    batch = _example(objective)
+    logp, batch = _through(_leaf(batch).requires_grad_(True), batch, objective)
+    with torch.no_grad():
+        numbers = objective.log(logp.detach(), batch)
+    for name, values in numbers.items():
+        ensure(isinstance(name, str), f"a logged number must have a name, got {name!r}")
+        ensure(
+            values.shape == batch.mask.shape,
+            f"{name}: expected shape {tuple(batch.mask.shape)}, got {tuple(values.shape)}",
+        )
+        ensure(values[batch.mask].isfinite().all(), f"{name} must be finite")
+
+
+def points_the_right_way(objective: Any) -> None:
+    """The one property that a flipped sign cannot keep; what it means depends on the kind of objective."""
+    {
+        "policy_gradient": on_policy_gradient_agrees_with_reinforce,
+        "preference": gradient_raises_the_chosen_over_the_rejected,
+        "distillation": gradient_moves_towards_the_teacher,
+        "supervised": gradient_raises_the_given_response,
+    }[kind(objective)](objective)
+
+
+def on_policy_gradient_agrees_with_reinforce(objective: Any) -> None:
+    batch, leaf = _on_policy(objective)
+    actual = _gradient(objective, batch, leaf)
+    logp, full = _through(leaf.requires_grad_(True), batch, objective)
+    expected = torch.autograd.grad(TokenMean()(-logp * full.advantage, full), leaf)[0]
+    cosine = float(torch.cosine_similarity(actual.flatten(), expected.flatten(), dim=0))
+    ensure(cosine > 0.5, f"on policy, the cosine with the gradient of -A log p is {cosine:.2f}, expected above 0.5")
+
+
+def gradient_raises_the_chosen_over_the_rejected(objective: Any) -> None:
+    batch, leaf = _on_policy(objective)
+    sign = torch.zeros(len(batch))
+    for number in batch.group.unique():
+        rows = (batch.group == number).nonzero()[:, 0]
+        sign[rows[batch.reward[rows].argmax()]] = 1.0
+        sign[rows[batch.reward[rows].argmin()]] = -1.0
+    _ensure_descent_raises(objective, batch, leaf, sign, "log p(chosen) - log p(rejected)", average=SequenceMean())
+
+
+def gradient_raises_the_given_response(objective: Any) -> None:
+    batch, leaf = _on_policy(objective)
+    batch = dataclasses.replace(batch, advantage=batch.mask.to(batch.advantage))
+    _ensure_descent_raises(objective, batch, leaf, torch.ones(len(batch)), "log p(response)")
+
+
+def gradient_moves_towards_the_teacher(objective: Any) -> None:
+    batch, leaf = _on_policy(objective)
+    actual = _gradient(objective, batch, leaf)
+    logits = leaf.requires_grad_(True) @ _head(leaf.dtype)
+    assert batch.teacher_logits is not None
+    teacher = batch.teacher_logits.to(leaf.dtype).log_softmax(-1)
+    divergence = (teacher.exp() * (teacher - logits.log_softmax(-1))).sum(-1)
+    expected = torch.autograd.grad(TokenMean()(divergence, batch), leaf)[0]
+    slope = float((actual * expected).sum())
+    ensure(slope > 0, f"a step against the gradient changes KL(teacher || policy) by {-slope:+.3g}, expected less")
+
+
+OBJECTIVES = (
+    has_its_declarations,
+    gives_one_finite_number_for_each_token,
+    keeps_the_dtype,
+    gives_the_same_twice,
+    has_a_gradient,
+    points_the_right_way,
+    reads_what_it_needs,
+    ignores_what_stands_under_padding,
+    ignores_extra_padding,
+    does_not_depend_on_the_order_of_rows,
+    does_not_depend_on_the_split,
+    has_no_gradient_where_the_advantage_is_zero,
+    stays_finite_at_extremes,
+    logs_finite_numbers_without_a_gradient,
+)
+
+
+def kind(objective: Any) -> str:
+    """Which part of the room an objective belongs to: by its folder, else by what its loss depends on."""
+    parts = address(objective).split("/")
+    if parts[0] == "objectives" and len(parts) == 3:
+        return parts[1]
+    if "teacher_logits" in objective.needs:
+        return "distillation"
+    batch = _example(objective)
+    before, _, _ = _run(objective, batch)
+    for field, name in (("advantage", "policy_gradient"), ("reward", "preference")):
+        other = dataclasses.replace(batch, **{field: -getattr(batch, field)})
+        if not torch.equal(_run(objective, other)[0], before):
+            return name
+    return "supervised"
+
+
+def _example(objective: Any) -> Batch:
+    return with_nothing_but(random_batch(), objective.needs)
+
+
+def _head(dtype: torch.dtype) -> Tensor:
+    return torch.randn(HIDDEN, VOCAB, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+
+
+def _leaf(batch: Batch, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(*batch.mask.shape, HIDDEN, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def _through(leaf: Tensor, batch: Batch, objective: Any) -> tuple[Tensor, Batch]:
+    """Log-probabilities from hidden states, and the batch as the learner would fill it in."""
+    logits = leaf @ _head(leaf.dtype)
+    logp = logits.log_softmax(-1).gather(2, batch.tokens[:, :, None])[:, :, 0]
+    computed = {"logits": logits, "hidden": leaf}
+    filled = {name: value for name, value in computed.items() if name in objective.needs}
+    floating = {
+        f.name: value.to(leaf.dtype)
+        for f in dataclasses.fields(batch)
+        if isinstance(value := getattr(batch, f.name), Tensor) and value.is_floating_point()
+    }
+    return logp, dataclasses.replace(batch, **floating | filled)
+
+
+def _run(
+    objective: Any, batch: Batch | None = None, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor, Batch]:
+    batch = _example(objective) if batch is None else batch
+    leaf = _leaf(batch, dtype).requires_grad_(True)
+    logp, full = _through(leaf, batch, objective)
+    return objective(logp, full), leaf, full
+
+
+def _masked(objective: Any, batch: Batch, leaf: Tensor) -> Tensor:
+    logp, full = _through(leaf, batch, objective)
+    return torch.where(batch.mask, objective(logp, full), 0.0)
+
+
+def _gradient(objective: Any, batch: Batch, leaf: Tensor | None = None, average: Any = AVERAGES[0]) -> Tensor:
+    leaf = (_leaf(batch) if leaf is None else leaf).detach().clone().requires_grad_(True)
+    logp, full = _through(leaf, batch, objective)
+    loss = average(objective(logp, full), full)
+    return torch.autograd.grad(loss, leaf, materialize_grads=True)[0] if loss.requires_grad else torch.zeros_like(leaf)
+
+
+def _on_policy(objective: Any) -> tuple[Batch, Tensor]:
+    """A batch whose behaviour and reference are the policy itself."""
+    batch = _example(objective)
+    leaf = _leaf(batch)
+    own = torch.where(batch.mask, _through(leaf, batch, objective)[0], 0.0)
+    ref = None if batch.ref_logp is None else own
+    return dataclasses.replace(batch, old_logp=own, ref_logp=ref), leaf
+
+
+def _ensure_descent_raises(
+    objective: Any, batch: Batch, leaf: Tensor, sign: Tensor, what: str, average: Any = AVERAGES[0]
+) -> None:
+    actual = _gradient(objective, batch, leaf, average)
+    logp, full = _through(leaf.requires_grad_(True), batch, objective)
+    wanted = torch.autograd.grad((sign * row_sums(logp, full)).sum(), leaf)[0]
+    slope = -float((actual * wanted).sum())
+    ensure(slope > 0, f"a step against the gradient changes {what} by {slope:+.3g}, expected more than 0")
+
+
+def _rows(batch: Batch, rows: Sequence[int]) -> Batch:
+    return select(batch, rows)
+
+
+def _same(actual: Tensor, expected: Tensor, what: str) -> None:
+    width = expected.shape[1]
+    error = float((actual[:, :width] - expected).abs().max())
+    ensure(error < 1e-9, f"{what} changed by {error:.3g}")

@@ -1,0 +1,93 @@
+"""Right answers, each once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from strop.keys import Key
+from strop.piece import piece
+from strop.records import Group
+from strop.text import split_thought
+
+_SIGNS = "0123456789.,+-*/×÷^() \t$"
+_NUMBER = "0123456789.,-$ \t"
+
+
+@piece
+class KeepCorrect:
+    """Keeps right attempts, drops those that repeat an earlier one, and caps how many a problem may have.
+
+    Attempts are taken in the order in which they were drawn, so the cap favours nothing. Dropped attempts are marked
+    `not right`, `duplicate` or `over the cap`.
+
+    Source: rejection-sampling fine-tuning (RFT, arXiv:2308.01825, section 3.3): one for each distinct list of
+    equations; STaR (arXiv:2203.14465) and expert iteration (arXiv:1705.08439) filter by the verdict in the same way.
+    Departures: the RFT code compares equations as they are written; here blanks and `$` do not count.
+
+    >>> from strop.records import Problem, Trajectory, Verdict
+    >>> problem = Problem(id="a/train/0", task="a", prompt=(), reference="5")
+    >>> texts, outcomes = ("2+3=5", "2+3 = 5", "6"), ("right", "right", "wrong")
+    >>> rows = (Trajectory(problem=problem, sample=i, text=texts[i], verdict=Verdict(outcomes[i])) for i in range(3))
+    >>> [group] = KeepCorrect(distinct="equations")([Group(problem, tuple(rows))], Key.root(0))
+    >>> [t.dropped for t in group.trajectories]
+    ['', 'duplicate', 'not right']
+    """
+
+    per_problem: Annotated[int, Field(ge=1)] = 4
+    """How many attempts at one problem are kept at most."""
+    distinct: Literal["text", "equations", "none"] = "text"
+    """What makes two attempts the same: the text up to blanks, the ordered list of equations in it, or nothing. An
+    attempt without equations is compared by its text."""
+
+    def __call__(self, groups: Sequence[Group], key: Key) -> list[Group]:
+        return [self._filter(group) for group in groups]
+
+    def _filter(self, group: Group) -> Group:
+        seen: set[object] = set()
+        kept = 0
+        out = []
+        for attempt in group.trajectories:
+            same = self._identity(attempt.text)
+            reason = attempt.dropped
+            if not reason and (attempt.verdict is None or attempt.verdict.outcome != "right"):
+                reason = "not right"
+            elif not reason and same in seen:
+                reason = "duplicate"
+            elif not reason and kept == self.per_problem:
+                reason = "over the cap"
+            if not reason:
+                kept += 1
+                if same is not None:
+                    seen.add(same)
+            out.append(replace(attempt, dropped=reason))
+        return Group(group.problem, tuple(out))
+
+    def _identity(self, text: str) -> object:
+        if self.distinct == "none":
+            return None
+        if self.distinct == "equations" and (found := equations(split_thought(text).thought or text)):
+            return found
+        return " ".join(text.split())
+
+
+def equations(text: str) -> tuple[str, ...]:
+    """The equations between numbers in a text, in order, without blanks; linear in the text.
+
+    >>> equations("He has 2 + 3 = 5, then 5*4 = $20. x = y")
+    ('2+3=5', '5*4=20')
+    """
+    parts = text.split("=")
+    found = []
+    for before, after in pairwise(parts):
+        left = _bare(before[len(before.rstrip(_SIGNS)) :])
+        right = _bare(after[: len(after) - len(after.lstrip(_NUMBER))])
+        if any(letter.isdigit() for letter in left) and any(letter.isdigit() for letter in right):
+            found.append(f"{left}={right}")
+    return tuple(found)
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split()).replace("$", "").strip(".,")

@@ -1,0 +1,98 @@
+"""Accuracy of any model on any task, outside a run."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strop import catalogue
+from strop.episodes.single_turn import SingleTurn
+from strop.keys import Key
+from strop.measure import OUTCOMES
+from strop.piece import build
+from strop.recipe import task_named
+from strop.records import Group
+from strop.scoring import score
+from strop.statistics import bootstrap
+from strop.store.files import write_file
+from strop.verifiers._pool import JudgePool
+
+
+def evaluate_model(
+    model: str,
+    task: Any,
+    *,
+    data: str | None = None,
+    problems: int = 512,
+    samples: int = 1,
+    temperature: float = 1.0,
+    max_tokens: int = 160,
+    style: str | None = None,
+    precision: Any = "auto",
+    seed: int = 0,
+    slots: int = 256,
+) -> tuple[dict[str, Any], list[Group]]:
+    """The share of right answers to the first `problems` held-out problems, and every answer.
+
+    `model` may be a run folder: its last checkpoint is taken. The interval is a 95 % bootstrap interval over problems.
+    """
+    from strop.backends.torch.sampler import TorchSampler
+    from strop.models import language_model
+
+    source = task_named(task, data) if isinstance(task, str) else task
+    episode = build(SingleTurn, {"max_tokens": max_tokens, "temperature": temperature, "style": style}, "eval")
+    if (Path(model) / "recipe.json").is_file():
+        from strop.store.run import Run
+
+        loaded = Run.open(model).model()
+    else:
+        loaded = language_model.load(model)
+    sampler = TorchSampler(loaded, slots=slots, precision=precision)
+    rows = source.size("heldout")
+    chosen = [source.problem("heldout", i) for i in range(problems if rows is None else min(problems, rows))]
+    verify = catalogue.load(f"verifiers/{source.verifier}")() if source.verifier else source.verify
+    started = time.perf_counter()
+    with JudgePool(verify) as judge:
+        key = Key.root(seed).fold("eval")
+        attempts = episode(chosen, sampler=sampler, task=source, samples=samples, key=key)
+        groups = score(chosen, attempts, judge)
+    seconds = time.perf_counter() - started
+    every = [attempt for group in groups for attempt in group.trajectories]
+    accuracy = np.array([group.scores.mean() for group in groups])
+    result = {
+        "model": model,
+        "task": source.name,
+        "problems": len(groups),
+        "samples": samples,
+        "accuracy": float(accuracy.mean()),
+        "ci": list(bootstrap(accuracy, Key.root(seed).fold("interval"))),
+        "length": float(np.mean([t.length for t in every])),
+        "truncated": float(np.mean([t.finish == "length" for t in every])),
+        "tokens_per_s": sum(t.length for t in every) / seconds,
+        "verdicts": {o: sum(t.verdict is not None and t.verdict.outcome == o for t in every) / len(every) for o in OUTCOMES},
+    }
+    return result, groups
+
+
+def write_rollouts(groups: Sequence[Group], path: Path) -> None:
+    """Every answer as a line of JSON, in the format that probes and decoders read."""
+    lines = [
+        json.dumps(
+            {
+                "problem_id": t.problem.id,
+                "sample": t.sample,
+                "response": t.text,
+                "answer": t.verdict.answer if t.verdict else None,
+                "reference": t.problem.reference,
+                "correct": bool(t.verdict and t.verdict.outcome == "right"),
+                "tokens": t.length,
+            },
+            ensure_ascii=False,
+        )
+        for group in groups
+        for t in group.trajectories
+    ]
+    write_file(path, ("\n".join(lines) + "\n").encode("utf-8", "replace"))
