@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-tools
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
 docs: $(VENV)/.installed-tools
-	$(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 # a stamp for each set of packages: redone when the pins change, not on every call
 $(VENV)/.installed: $(PINS) | $(PY)

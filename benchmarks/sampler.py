@@ -10,6 +10,7 @@ and take the best of the repeats.
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -49,10 +50,11 @@ def main() -> None:
 
 
 def make_model() -> LanguageModel:
-    # no token of random weights should end a response: every row has the length it was given
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(1024)} | {"<eos>": 1024}, unk_token="w0"))
-    tokenizer = ChatTokenizer(PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<eos>"))
-    return initialise(CONFIG | {"vocab_size": 1025}, 0, tokenizer)
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(1024)}, unk_token="w0"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)
+    model = initialise(CONFIG, 0, ChatTokenizer(tokenizer, [0]))
+    # an end id that the model cannot draw: every row gets the length it was given
+    return replace(model, tokenizer=ChatTokenizer(tokenizer, [1024]))
 
 
 def even() -> list[Request]:

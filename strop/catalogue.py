@@ -21,6 +21,7 @@ ROOMS = (
     "curators", "decoders", "probes", "recipes", "studies",
 )  # fmt: skip
 """The rooms, in the order data flows through them."""
+_SINGULAR = {"curricula": "curriculum"}
 FUNCTION_ROOMS = ("recipes", "studies")
 """Rooms whose members are functions, not pieces."""
 
@@ -78,7 +79,7 @@ def find(name: str, within: str | None = None) -> Entry:
     hits = [e for e in entries if name in (e.name, e.address, f"{e.room}/{e.name}", e.symbol)]
     if len(hits) == 1:
         return hits[0]
-    what = within or "name"
+    what = _SINGULAR.get(within, within.removesuffix("s")) if within else "name"
     if hits:
         raise ConfigError(f"{name!r} is in several rooms: {', '.join(e.address for e in hits)}. Give the whole address.")
     raise ConfigError(f"Unknown {what} {name!r}. {did_you_mean(name, {e.name for e in entries})}")

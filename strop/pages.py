@@ -127,7 +127,7 @@ def system_markdown(system: systems.System, level: int = 1) -> str:
         (str(i), systems.LEVELS[i], "yes" if i <= reached else "no", said)
         for i, (_, said) in enumerate(systems.ladder(system), start=1)
     ]
-    head = f"{'#' * level} {system.name}\n\n{system.title}."
+    head = f"{'#' * level} {system.name}\n\n{system.title.rstrip('.')}{'' if system.title.endswith('?') else '.'}"
     source = (
         f"**Source:** {links(system.source) or 'none known'}. **Family:** {system.family}. **Rooms:** {system.room}."
     )

@@ -111,7 +111,8 @@ def check(
     if not getattr(cls, "__is_piece__", False):
         raise ConfigError(f"{spec} is not a piece: decorate its class with @strop.piece.piece.")
     own = None if ".py" in spec else catalogue.find(spec).room
-    findings = contracts.check(_build(cls, spec, settings or []), _room(room) if room else own)
+    wanted = room if room in contracts.CONTRACTS else _room(room) if room else own
+    findings = contracts.check(_build(cls, spec, settings or []), wanted)
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings]))
     else:

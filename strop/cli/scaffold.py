@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strop import catalogue
+from strop.contracts import CONTRACTS
 from strop.errors import ConfigError, did_you_mean
 from strop.systems import places
 
@@ -79,7 +80,9 @@ def _package_files(room: str, group: str, stem: str, recipe: bool) -> Plan:
         raise ConfigError(f"{room} has a member {stem} already: strop/{known[stem]}.py. Choose another name.")
     folder = f"{room}/{group}" if group else room
     path = catalogue.ROOT / folder / f"{stem}.py"
-    test = tests / room / f"test_{stem}.py"
+    # pytest wants the names of test files to be unique across folders
+    clash = any(tests.rglob(f"test_{stem}.py"))
+    test = tests / room / (f"test_{room}_{stem}.py" if clash else f"test_{stem}.py")
     member, checks = _filled(room, group, stem, f"strop.{folder.replace('/', '.')}.{stem}")
     files = {path: member, test: checks}
     if recipe:
@@ -87,9 +90,12 @@ def _package_files(room: str, group: str, stem: str, recipe: bool) -> Plan:
         import_line = f"\nfrom strop.{folder.replace('/', '.')}.{stem} import {symbol}"
         change = IN_A_RECIPE[_slot(room, group)].format(symbol)
         member, checks = _filled("recipes", "", stem, f"strop.recipes.{stem}", import_line, change)
-        files |= {catalogue.ROOT / "recipes" / f"{stem}.py": member, tests / "recipes" / f"test_{stem}.py": checks}
+        files |= {
+            catalogue.ROOT / "recipes" / f"{stem}.py": member,
+            tests / "recipes" / f"test_recipes_{stem}.py": checks,
+        }
     commands = [f"edit {path}   (every FILL IN)"]
-    if room != "recipes":
+    if room in CONTRACTS:
         commands.append(f"strop check {folder}/{stem}")
     commands.append(f"python -m pytest {test} {path}")
     if recipe or room == "recipes":
@@ -103,7 +109,7 @@ def _user_files(room: str, group: str, stem: str) -> Plan:
     commands = [f"edit {path}   (every FILL IN)"]
     if room == "recipes":
         commands.append(f"strop run ./{stem}.py --dry-run")
-    else:
+    elif room in CONTRACTS:
         commands.append(f"strop check ./{stem}.py:{class_name(stem)}")
     field = FIELD.get(_slot(room, group))
     if field:

@@ -2,7 +2,7 @@
 
 An objective is a piece: `objective(logp, batch) -> Float["N T"]`, the loss of each token, not yet averaged. An average
 (`objectives/averages`) turns it into one number by dividing by `batch.counts`, which were taken over the whole
-optimiser batch: any split of a batch into micro-batches gives the same gradient. What stands where `batch.mask` is False
+optimiser batch: any split of a batch into micro-batches gives the same gradient. What stands where `mask` is False
 is ignored.
 
 - `needs`: what the learner must fill in beside `logp`: any of `ref_logp`, `logits`, `teacher_logits`, `hidden`.

@@ -38,15 +38,17 @@ def connect(run: str | Path) -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     for name, table in TABLES.items():
         files = parts(folder, name)
-        if files:
-            _check(files[0])
+        # the oldest and the newest: another version of strop may have resumed the run
+        found = [columns for file in {*files[:1], *files[-1:]} if (columns := _columns(file))]
         if name in GATHERED:
             # the view would need the list of files a live run is about to remove; these tables are small
             connection.register(f"_{name}", _read_live(folder, name))
             connection.execute(table.view(f"_{name}"))
         else:
             pattern = f"{_literal(folder)}/{name}/step=*/*.parquet"
-            connection.execute(table.view(f"read_parquet('{pattern}', hive_partitioning=false)" if files else None))
+            by_name = "true" if len(set(found)) > 1 else "false"
+            source = f"read_parquet('{pattern}', hive_partitioning=false, union_by_name={by_name})" if found else None
+            connection.execute(table.view(source, {name for columns in found for name in columns}))
     return connection
 
 
@@ -127,8 +129,7 @@ def _table_differences(name: str, left: "pa.Table", right: "pa.Table") -> list[s
     for column in left.column_names:
         # to_pylist and repr: NaN equals NaN, 0.0 differs from -0.0, and maps and lists need no special case
         one, other = left[column].to_pylist(), right[column].to_pylist()
-        rows = [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if x != y or repr(x) != repr(y)]
-        rows = [i for i in rows if repr(one[i]) != repr(other[i])]
+        rows = [i for i, (x, y) in enumerate(zip(one, other, strict=True)) if repr(x) != repr(y)]
         if rows:
             i = rows[0]
             at = {key: left[key][i].as_py() for key in TABLES[name].key}
@@ -152,16 +153,19 @@ def _read_live(run: Path, name: str, tries: int = 5) -> "pa.Table":
     raise AssertionError("unreachable")
 
 
-def _check(path: Path) -> None:
+def _columns(path: Path) -> tuple[str, ...]:
+    """The columns of a file; none where it has just been gathered into another."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        check_version(pq.read_schema(path).metadata, path)
+        schema = pq.read_schema(path)
     except FileNotFoundError:
-        return
+        return ()
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
+    check_version(schema.metadata, path)
+    return tuple(schema.names)
 
 
 def _literal(path: Path) -> str:

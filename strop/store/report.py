@@ -35,7 +35,7 @@ _CHARTS: Sequence[tuple[str, str, str, Sequence[str]]] = (
     ("Reward", "Mean over the attempts of a step: the sum, and its parts as weighted.", "number",
      ("reward/mean", "reward/*")),
     ("Response length", "Mean written tokens of an attempt.", "number", ("length/mean", "length/heldout")),
-    ("Verdicts", "Share of the training attempts; cut off: ended by the token budget.", "percent",
+    ("Verdicts", "Share of the training attempts; cut off: ended by the token budget. Zeros are left out.", "percent",
      ("verdict/*", "length/truncated")),
     ("Entropy", "Mean entropy of the next token, nats.", "number", ("entropy",)),
     ("Divergence", "From the reference model, and between sampler and learner; nats per token.", "number",
@@ -105,6 +105,8 @@ def _charts(metrics: "pa.Table") -> list[dict[str, Any]]:
         # a part such as reward/length is not repeated where its sum has been named
         found = [n for w in wanted for n in ([w] if w in names else _below(w, names, wanted))]
         traces = [trace for name in dict.fromkeys(found) if (trace := _trace(metrics, name))]
+        if title == "Verdicts":
+            traces = [trace for trace in traces if any(trace["y"])]
         used |= set(found)
         if traces:
             charts.append({"title": title, "note": note, "kind": kind, "traces": traces, "rest": False})
@@ -276,4 +278,4 @@ def _plotly() -> str:
     """plotly.js as base64 of gzip, which browsers unpack: 2 MB in the page instead of 5."""
     from plotly.offline import get_plotlyjs
 
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), 6, mtime=0)).decode()

@@ -4,7 +4,7 @@ The Arrow schemas of the files, the DuckDB views and the documentation page are 
 meaning or type raises `SCHEMA_VERSION`; a new column at the end of a table does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +67,24 @@ class Table:
         fields = [pa.field(c.name, _arrow_type(c.type), nullable=c.nullable) for c in self.columns]
         return pa.schema(fields, {VERSION_KEY: str(SCHEMA_VERSION).encode(), WRITER_KEY: __version__.encode()})
 
-    def view(self, source: str | None) -> str:
+    def view(self, source: str | None, present: Collection[str] | None = None) -> str:
         """The SQL that makes the view from `source` (a table expression), or an empty view from `None`.
 
-        >>> TABLES["metrics"].view("read_parquet('m.parquet')")
-        'CREATE OR REPLACE VIEW "metrics" AS SELECT "step", "stage", "name", "value" FROM read_parquet(\\'m.parquet\\')'
+        Columns that are not `present`, because an older strop wrote the files, are null.
+
+        >>> TABLES["metrics"].view("files", ["step", "name", "value"])
+        'CREATE OR REPLACE VIEW "metrics" AS
+        SELECT "step", NULL::VARCHAR AS "stage", "name", "value" FROM files'
         """
-        head = f'CREATE OR REPLACE VIEW "{self.name}" AS SELECT '
-        if source is None:
-            return head + ", ".join(f'NULL::{c.duckdb_type} AS "{c.name}"' for c in self.columns) + " WHERE false"
-        return head + ", ".join(f'"{c.name}"' for c in self.columns) + f" FROM {source}"
+        known = [] if source is None else self.names if present is None else present
+        columns = [f'"{c.name}"' if c.name in known else f'NULL::{c.duckdb_type} AS "{c.name}"' for c in self.columns]
+        body = "WHERE false" if source is None else f"FROM {source}"
+        return f'CREATE OR REPLACE VIEW "{self.name}" AS SELECT {", ".join(columns)} {body}'
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns, in order."""
+        return [column.name for column in self.columns]
 
 
 _STEP = Column("step", "int32", "Step of the whole run, counted over all stages; 0 is before the first update.")

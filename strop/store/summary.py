@@ -36,8 +36,12 @@ def summary(run: Run) -> dict[str, Any]:
 def before_and_after(run: Run, problems: int = 3) -> str:
     """The answers to the first held-out problems before the first and after the last step."""
     rows = run.query(
-        "SELECT step, problem_id, question, reference, response, outcome FROM rollouts WHERE split = 'heldout' "
-        "AND step IN (SELECT unnest([min(step), max(step)]) FROM rollouts WHERE split = 'heldout') ORDER BY step, rowid"
+        """
+        SELECT step, problem_id, question, reference, response, outcome FROM rollouts
+        WHERE split = 'heldout'
+          AND step IN (SELECT unnest([min(step), max(step)]) FROM rollouts WHERE split = 'heldout')
+        ORDER BY step, "group"
+        """
     ).to_pylist()
     chosen = list(dict.fromkeys(row["problem_id"] for row in rows))[:problems]
     lines: list[str] = []

@@ -88,11 +88,11 @@ class ReasoningGym:
         return join_thought("", problem.reference) if style == "direct" and problem.reference else None
 
     def corrupt(self, problem: Problem, key: Key) -> str:
-        """The answer of another problem that is wrong here."""
+        """The answer of another problem, or a spoilt one where the data set accepts any answer of its form."""
         random = key.random()
-        for _ in range(100):
-            other = self.problem("corrupt", random.randrange(10**6)).reference
-            text = join_thought("", other or "none")
+        others = [self.problem("corrupt", random.randrange(10**6)).reference or "none" for _ in range(10)]
+        for answer in (*others, f"-{problem.reference}", f"{problem.reference}1", "none"):
+            text = join_thought("", answer)
             if self.verify(text, problem).outcome == "wrong":
                 return text
         raise TaskError(f"{self.name}: found no answer that is wrong for {problem.id}.")

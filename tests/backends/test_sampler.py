@@ -19,7 +19,8 @@ from strop.models.chat_tokenizer import ChatTokenizer
 from strop.models.language_model import LanguageModel
 from strop.records import Request
 
-CONTINUOUS = ["qwen3", "qwen2", "llama", "gpt2"]
+FUSED = ["qwen3", "qwen2", "llama"]
+CONTINUOUS = [*FUSED, "gpt2"]
 PLAIN = ["mistral", "gemma2", "mamba"]
 LENGTHS = (3, 9, 1, 5)
 
@@ -67,7 +68,7 @@ def test_logp_is_that_of_a_full_forward_pass(tiny_model, kind):
     sampler = TorchSampler(model, slots=5, precision="fp32")
     asked = requests()
     found = by_sample(list(sampler.generate(asked)))
-    assert sampler.continuous == (kind in CONTINUOUS)
+    assert sampler.path == ("fused" if kind in FUSED else "continuous" if kind == "gpt2" else "waves")
     assert set(found) == {(r, s) for r in range(4) for s in range(4)}
     for (r, _), completion in found.items():
         expected = full_pass_logp(model.net, asked[r].prompt, completion.tokens)

@@ -98,6 +98,7 @@ def test_which_pair_depends_on_the_key_alone():
 
     assert texts(rows, Key.root(0)) == texts(rows, Key.root(0))
     assert texts(rows, Key.root(0)) != texts(rows, Key.root(1))
+    assert len(set(texts(rows, Key.root(0)))) > 1, "problems draw on their own"
     assert texts(rows[2:], Key.root(0)) == texts(rows, Key.root(0))[2:], (
         "a problem's pair does not depend on its neighbours"
     )

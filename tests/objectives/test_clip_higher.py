@@ -6,6 +6,7 @@ import torch
 from strop.objectives._kl import kl_estimate
 from strop.objectives.averages.token_mean import TokenMean
 from strop.objectives.policy_gradient.clip_higher import ClipHigher
+from strop.records import Batch, Counts
 
 
 def loop(logp, old, ref, advantage, low, high, kl_coef, kl):
@@ -97,6 +98,22 @@ def test_gradients_of_the_estimators_as_losses(policy):
     torch.testing.assert_close(expectation(logits, ref, "k1")[1], torch.zeros(5, dtype=torch.float64))
     torch.testing.assert_close(expectation(logits, ref, "k2")[1], reverse)
     torch.testing.assert_close(expectation(logits, ref, "k3")[1], forward)
+
+
+def test_k3_times_the_ratio_has_the_gradient_of_the_kl_also_off_policy(policy):
+    """Samples come from an older policy; the ratio makes its expectation the policy's, and is differentiated too."""
+    logits, ref = policy
+    spread = logits.log_softmax(-1)
+    old = (spread.detach() + torch.linspace(-0.5, 0.5, 5, dtype=torch.float64)).log_softmax(-1)
+    mask = torch.ones(1, 5, dtype=torch.bool)
+    given = Batch(
+        tokens=mask.long(), mask=mask, advantage=torch.zeros(1, 5), old_logp=old[None], ref_logp=ref[None],
+        reward=torch.zeros(1), group=torch.zeros(1), counts=Counts(5, 1, 1),
+    )  # fmt: skip
+    losses = ClipHigher(kl_coef=1.0, kl_by_ratio=True)(spread[None], given)[0]
+    actual = torch.autograd.grad((old.exp() * losses).sum(), logits, retain_graph=True)[0]
+    expected = torch.autograd.grad((spread.exp() * (spread - ref)).sum(), logits)[0]
+    torch.testing.assert_close(actual, expected)
 
 
 def test_k3_varies_less_than_k1_near_the_reference(policy):

@@ -26,26 +26,44 @@ def attention(
 ) -> tuple[Float[Tensor, "N S Q D"], None]:
     """Softmax attention with grouped queries, in the signature that transformers' attention interface prescribes.
 
-    A decoding step (S = 1) treats the Q/K query heads that share a key head as the rows of one matrix: two batched
-    products over the cache as it lies, nothing repeated or copied. Prompts go through torch's own fused kernel.
+    Prompts go through torch's own fused kernel, a decoding step (S = 1) through `one_token`.
     """
     if attention_mask is None:
         raise Unsupported("no mask was passed")
     if asked := [name for name in _UNSUPPORTED if extras.get(name) is not None]:
         raise Unsupported(", ".join(asked))
-    rows, heads, steps, size = query.shape
-    shared, columns = key.shape[1:3]
-    scale = size**-0.5 if scaling is None else scaling
-    if steps > 1:
+    scale = query.shape[3] ** -0.5 if scaling is None else scaling
+    if query.shape[2] > 1:
         mixed = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=attention_mask.to(query.dtype), scale=scale, enable_gqa=heads != shared
+            query,
+            key,
+            value,
+            attn_mask=attention_mask.to(query.dtype),
+            scale=scale,
+            enable_gqa=query.shape[1] != key.shape[1],
         )
         return mixed.transpose(1, 2), None
-    folded = (query * scale).to(key.dtype).reshape(rows * shared, heads // shared, size)
+    return one_token(query[:, :, 0] * scale, key, value, attention_mask[:, 0]).to(query.dtype)[:, None], None
+
+
+def one_token(
+    query: Float[Tensor, "N Q D"],
+    key: Float[Tensor, "N K C D"],
+    value: Float[Tensor, "N K C D"],
+    mask: Float[Tensor, "N 1 C"],
+) -> Float[Tensor, "N Q D"]:
+    """Attention of one scaled query per head and row, in the cache's dtype.
+
+    The Q/K query heads that share a key head are the rows of one matrix: two batched products over the cache as it
+    lies, nothing repeated or copied.
+    """
+    rows, heads, size = query.shape
+    shared, columns = key.shape[1:3]
+    folded = query.to(key.dtype).reshape(rows * shared, heads // shared, size)
     scores = torch.bmm(folded, key.reshape(rows * shared, columns, size).transpose(1, 2))
-    weights = scores.view(rows, heads, columns).float().add_(attention_mask[:, 0]).softmax(-1).to(value.dtype)
+    weights = scores.view(rows, heads, columns).float().add_(mask).softmax(-1).to(value.dtype)
     mixed = torch.bmm(weights.view(rows * shared, -1, columns), value.reshape(rows * shared, columns, -1))
-    return mixed.view(rows, 1, heads, -1).to(query.dtype), None
+    return mixed.view(rows, heads, -1)
 
 
 AttentionInterface.register(NAME, attention)

@@ -1,5 +1,6 @@
 """Continuous batching: a fixed number of slots, finished rows leave, waiting ones enter."""
 
+import functools
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from strop.backends.torch.cache import PrefillCache, RowCache
+from strop.backends.torch.fused import FusedStep
 from strop.backends.torch.jobs import Jobs
 from strop.records import Completion
 
@@ -69,8 +71,8 @@ class ContinuousBatch:
     keys of that column belong together, and a row's response is a stretch of columns.
     """
 
-    def __init__(self, net: PreTrainedModel, jobs: Jobs, slots: int, context: int) -> None:
-        self.net, self.jobs, self.context = net, jobs, context
+    def __init__(self, net: PreTrainedModel, fused: FusedStep | None, jobs: Jobs, slots: int, context: int) -> None:
+        self.net, self.fused, self.jobs, self.context = net, fused, jobs, context
         self.slots = min(slots, len(jobs))
         self.device = next(net.parameters()).device
         self.waiting = deque(range(len(jobs)))
@@ -115,7 +117,9 @@ class ContinuousBatch:
         if done.any():
             for row in done.nonzero()[0]:
                 stretch = slice(self.begin[row], column + 1)
-                finished.append(self.jobs.completion(int(self.job[row]), self.tokens[row, stretch], self.logp[row, stretch]))
+                finished.append(
+                    self.jobs.completion(int(self.job[row]), self.tokens[row, stretch], self.logp[row, stretch])
+                )
                 self.job[row] = -1
             self._compact()
         if self.rows:
@@ -126,10 +130,11 @@ class ContinuousBatch:
         """Feed the tokens just drawn."""
         cache, rows, column = self.cache, self.rows, self.cache.column
         ids = torch.from_numpy(self.tokens[:rows, column : column + 1]).to(self.device)
+        run = functools.partial(forward, self.net) if self.fused is None else self.fused
         # a finished row that still has its slot runs on, but must not run out of the model's positions
         positions = np.minimum(column - self.start[:rows, None], self.context - 1)
         mask = self.mask[:rows, None, None, cache.first : column + 1]
-        self.logits = forward(self.net, ids, torch.from_numpy(positions).to(self.device), mask, cache)
+        self.logits = run(ids, torch.from_numpy(positions).to(self.device), mask, cache)
         cache.column += 1
 
     def _admit(self, free: int) -> None:

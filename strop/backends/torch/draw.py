@@ -1,5 +1,7 @@
 """Drawing tokens: one hashed uniform number per (seed, position), mapped through the distribution's inverse CDF."""
 
+import functools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +111,7 @@ def _inverse_cdf(probs: Float[Tensor, "N V"], uniform: Float[Tensor, " N"]) -> I
     neighbours are fast, and everything after them is small enough for float64.
     """
     count, size = probs.shape
-    width = 1 << max(1, (size.bit_length()) // 2)
+    width = _block(size)
     padded = probs if size % width == 0 else torch.nn.functional.pad(probs, (0, width - size % width))
     blocks = padded.view(count, -1, width)
     sums = blocks.sum(-1).double()
@@ -122,3 +124,10 @@ def _inverse_cdf(probs: Float[Tensor, "N V"], uniform: Float[Tensor, " N"]) -> I
     share = ((target - upto.gather(1, block) + mass) / mass).clamp_(0.0, 1.0 - 1e-12)
     within = torch.searchsorted(inside, share * inside[:, -1:], right=True).clamp_(max=width - 1)
     return (block * width + within).squeeze(1).clamp_(max=size - 1)
+
+
+@functools.cache
+def _block(size: int) -> int:
+    """A block length near the square root of the vocabulary; one that divides it, where there is one, saves a copy."""
+    root = max(1, math.isqrt(size))
+    return next((width for width in range(root, root // 4, -1) if size % width == 0), root)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from strop.backends.torch.logprobs import Scored, is_separable, score
+from strop.backends.torch.training import training_net
 from strop.backends.torch.weights import Masters, Tree, check_names
 from strop.batching import count, lengths, select
 from strop.errors import BackendError
@@ -42,6 +43,7 @@ class TorchLearner:
         self.net = model.net
         self.masters = Masters(self.net, dtype)
         self.separable = is_separable(self.net)
+        self.fast = training_net(self.net)
         self.reference: list[Tensor] | None = None
 
     @property
@@ -60,7 +62,7 @@ class TorchLearner:
         sums = _Sums(select(batch, used))
         for rows in self._split(batch, used, whole=objective.whole_groups):
             part = self._filled(self._to_device(select(batch, rows)), objective.needs)
-            scored = score(self.net, part, objective.needs, self.separable)
+            scored = score(self.fast, part, objective.needs, self.separable)
             part = dataclasses.replace(
                 part, old_logp=_known(part.old_logp, scored.logp), logits=scored.logits, hidden=scored.hidden
             )
@@ -87,7 +89,7 @@ class TorchLearner:
         with torch.no_grad():
             for rows in self._split(batch, range(len(batch)), whole=False):
                 part = self._to_device(select(batch, rows))
-                out[rows, : part.mask.shape[1]] = score(self.net, part, (), self.separable).logp.cpu()
+                out[rows, : part.mask.shape[1]] = score(self.fast, part, (), self.separable).logp.cpu()
         return out
 
     def prepare(self, batch: Batch, objective: Objective) -> Batch:
@@ -162,7 +164,7 @@ class TorchLearner:
         if "ref_logp" not in needs or part.ref_logp is not None:
             return part
         with torch.no_grad(), self.masters.replaced(self._reference()):
-            return dataclasses.replace(part, ref_logp=score(self.net, part, (), self.separable).logp)
+            return dataclasses.replace(part, ref_logp=score(self.fast, part, (), self.separable).logp)
 
     def _reference(self) -> list[Tensor]:
         if self.reference is None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from strop.backends.torch.attention import NAME
 from strop.backends.torch.continuous import ContinuousBatch
-from strop.backends.torch.fits import fits
+from strop.backends.torch.fused import FusedStep
 from strop.backends.torch.jobs import Jobs
+from strop.backends.torch.paths import Path, path_of, structure
 from strop.backends.torch.precision import Precision, resolve
 from strop.backends.torch.shadow import shadow
 from strop.backends.torch.waves import Waves
@@ -27,9 +28,9 @@ class TorchSampler:
     `logp` is the float32 log-softmax of the very logits that were drawn from. A learner that computes them again
     in another batch shape or precision gets slightly other numbers; that mismatch is its to measure.
 
-    Models whose layers all use full attention through transformers' attention interface are batched continuously;
-    others (sliding windows, state spaces) run in waves of prompts of equal length (`waves.py`). Which path a model can
-    take is found out by comparing the fast path with the model's own forward pass, once.
+    Models whose layers all use full attention through transformers' attention interface are batched continuously,
+    small ones of the Llama layout with fused steps; others (sliding windows, state spaces) run in waves of prompts
+    of equal length. Which path a model takes (`path`) is found out by comparing numbers with its own forward pass.
 
     Weights must not change while the completions of a call are still being read.
     """
@@ -42,7 +43,7 @@ class TorchSampler:
         """Most samples in progress at once."""
         self.dtype = resolve(precision, model.net.device)
         """What the model computes in; its own weights may have another dtype."""
-        self._continuous: bool | None = None
+        self._path: tuple[object, Path] | None = None
 
     @property
     def tokenizer(self) -> ChatTokenizer:
@@ -54,11 +55,12 @@ class TorchSampler:
         return self.model.context
 
     @property
-    def continuous(self) -> bool:
-        """Whether this model takes the fast path: a fact about its architecture, looked up once."""
-        if self._continuous is None:
-            self._continuous = fits(self.model.net)
-        return self._continuous
+    def path(self) -> Path:
+        """How this model is run: a fact about its modules, looked up when one was replaced, wrapped or hooked."""
+        now = structure(self.model.net)
+        if self._path is None or self._path[0] != now:
+            self._path = (now, path_of(self.model.net))
+        return self._path[1]
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Continue each request once per seed; yields each completion as it finishes.
@@ -71,7 +73,9 @@ class TorchSampler:
         if not len(jobs):
             return
         # made anew for each call: nothing that depends on the weights outlives them
-        if self.continuous:
-            yield from ContinuousBatch(shadow(net, self.dtype, NAME), jobs, self.slots, self.context)
-        else:
+        path = self.path
+        if path == "waves":
             yield from Waves(shadow(net, self.dtype), jobs, self.slots)
+        else:
+            fused = FusedStep.of(net, self.dtype) if path == "fused" else None
+            yield from ContinuousBatch(shadow(net, self.dtype, NAME), fused, jobs, self.slots, self.context)

@@ -19,10 +19,10 @@ class ClipHigher:
               + \beta\, \mathrm{kl}_{i,t}, \qquad w = \exp(\log\pi - \log\pi_{old})
 
     Source: DAPO (arXiv:2503.14476, eq. 10); equal bounds are PPO (arXiv:1707.06347, eq. 7), with `kl_coef` GRPO
-    (arXiv:2402.03300, eq. 3).
+    (arXiv:2402.03300, eq. 3); `kl_by_ratio` is the corrected estimate of DeepSeek-V3.2 (arXiv:2512.02556).
 
     Departures: the log-ratio is clamped to ±20 before the exponential, as published implementations do. GRPO puts k3
-    into the loss; its expected gradient is that of KL(reference || policy), not of the divergence it estimates. k2 gives
+    into the loss; its expected gradient is that of KL(reference || policy), not that of its estimand. k2 gives
     the gradient of KL(policy || reference); k1 in a loss has an expected gradient of zero and is there for comparison.
 
     Logged:
@@ -47,6 +47,8 @@ class ClipHigher:
     """Weight of the KL penalty; DAPO and Dr. GRPO 0, DeepSeekMath 0.04."""
     kl: Estimator = "k3"
     """Which estimator stands in the loss."""
+    kl_by_ratio: bool = False
+    """Multiply the estimate by w: then k3 has, on and off policy, the gradient of KL(policy || reference)."""
 
     whole_groups: ClassVar[bool] = False
 
@@ -64,7 +66,8 @@ class ClipHigher:
         loss = -torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
         if self.kl_coef > 0:
             assert batch.ref_logp is not None
-            loss = loss + self.kl_coef * kl_estimate(logp, batch.ref_logp, self.kl)
+            penalty = kl_estimate(logp, batch.ref_logp, self.kl)
+            loss = loss + self.kl_coef * (ratio * penalty if self.kl_by_ratio else penalty)
         return loss
 
     def log(self, logp: Float[torch.Tensor, "N T"], batch: Batch) -> Mapping[str, Float[torch.Tensor, "N T"]]:
