@@ -91,10 +91,15 @@ def drop(group: Group, reason: str) -> Group:
 
 def settle(groups: Sequence[Group], learned: Sequence[Group]) -> list[Group]:
     """Every attempt of `groups` as the learner saw it: with its advantage, or with the reason why it was left out."""
-    seen = {(t.problem.id, t.sample): t for group in learned for t in group.trajectories}
+
+    def identity(attempt: Trajectory) -> tuple[str, int, int]:
+        # a problem may be drawn twice in a step; the token array of an attempt is never copied on the way
+        return attempt.problem.id, attempt.sample, id(attempt.tokens)
+
+    seen = {identity(t): t for group in learned for t in group.trajectories}
 
     def outcome(attempt: Trajectory) -> Trajectory:
-        found = seen.get((attempt.problem.id, attempt.sample))
+        found = seen.get(identity(attempt))
         return found or replace(attempt, dropped=attempt.dropped or "not chosen by the curator")
 
     return [Group(group.problem, tuple(map(outcome, group.trajectories))) for group in groups]

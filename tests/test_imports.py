@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "transformers", "pyarrow", "duckdb", "plotly", "math_verify", "sympy", "pandas")
+HEAVY = ("torch", "numpy", "transformers", "pyarrow", "duckdb", "plotly", "math_verify", "sympy", "pandas")
 SECONDS = 0.3
 LIGHT = (["--help"], ["ls"], ["ls", "objectives"], ["ls", "--systems", "--json"], ["show", "grpo", "--json"])
 

@@ -6,13 +6,15 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from strop import catalogue
 from strop.errors import ConfigError
-from strop.records import Group, Outcome
+
+if TYPE_CHECKING:
+    from strop.records import Group
 
 FILE = Annotated[Path, typer.Argument(help="Rollouts as .jsonl or .parquet, or a run folder.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON on the last line of the output.")]
@@ -33,7 +35,7 @@ def probe(
     verifier: JUDGE = "",
     as_json: JSON = False,
 ) -> None:
-    """Measure rollouts: coverage (pass_k), diversity and others; a file of several checkpoints gives each its numbers."""
+    """Measure rollouts: coverage (pass_k), diversity and others, for each checkpoint that a file holds."""
     values = _values(settings)
     if k:
         values["k"] = _numbers(k)
@@ -71,6 +73,8 @@ def verify(
     as_json: JSON = False,
 ) -> None:
     """Judge every response against its `reference`, and compare with the file's own `correct`."""
+    from strop.records import Outcome
+
     groups = _groups(file, "")
     judged = _judge(groups, verifier, _values(settings), workers, file)
     counts: Counter[str] = Counter()
@@ -117,19 +121,20 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(part) for part in parts}))
 
 
-def _groups(file: Path, verifier: str) -> list[Group]:
+def _groups(file: Path, verifier: str) -> "list[Group]":
     from strop.store.rollouts import read_rollouts
 
     groups = read_rollouts(file)
     return _judge(groups, verifier, {}, 2, file) if verifier else groups
 
 
-def _judge(groups: list[Group], verifier: str, values: dict[str, Any], workers: int, file: Path) -> list[Group]:
+def _judge(groups: "list[Group]", verifier: str, values: dict[str, Any], workers: int, file: Path) -> "list[Group]":
     from dataclasses import replace
 
     from rich.console import Console
     from rich.progress import track
 
+    from strop.records import Group
     from strop.verifiers._pool import JudgePool
 
     bare = next((group for group in groups if group.problem.reference is None), None)
@@ -149,18 +154,18 @@ def _judge(groups: list[Group], verifier: str, values: dict[str, Any], workers: 
     return [Group(group.problem, tuple(each)) for group, each in zip(groups, rows, strict=True)]
 
 
-def _by_checkpoint(groups: Sequence[Group]) -> dict[str, list[Group]]:
+def _by_checkpoint(groups: "Sequence[Group]") -> "dict[str, list[Group]]":
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(group.trajectories[0].checkpoint, []).append(group)
     return found
 
 
-def _unscored(groups: Sequence[Group]) -> bool:
+def _unscored(groups: "Sequence[Group]") -> bool:
     return all(t.reward == 0 for group in groups for t in group.trajectories)
 
 
-def _decode(decoder: Any, groups: Sequence[Group], budget: int) -> dict[str, Any]:
+def _decode(decoder: Any, groups: "Sequence[Group]", budget: int) -> dict[str, Any]:
     import numpy as np
 
     from strop.keys import Key
@@ -183,7 +188,7 @@ def _decode(decoder: Any, groups: Sequence[Group], budget: int) -> dict[str, Any
     return {"problems": len(groups), "budget": budget, "accuracy": float(accuracy.mean()), "ci": ci}
 
 
-def _accuracy(decoder: Any, group: Group, budget: int, key: Any) -> float:
+def _accuracy(decoder: Any, group: "Group", budget: int, key: Any) -> float:
     """The share of subsamples that are answered right; the attempts themselves where there are just enough."""
     count = len(group)
     total = 0.0
@@ -207,14 +212,16 @@ def _report(found: dict[str, dict[str, Any]], as_json: bool) -> None:
     from rich.table import Table
 
     for label, numbers in found.items():
-        table = Table("", "value", "95 % interval", title=label or None, title_justify="left")
+        columns = ("", "value", "95 % interval") if "ci" in numbers else ("", "value")
+        table = Table(*columns, title=label or None, title_justify="left")
         intervals = numbers.get("ci", {})
         if not isinstance(intervals, dict):
             intervals = {"accuracy": intervals}
         for name, value in numbers.items():
             if name != "ci":
                 low_high = intervals.get(name)
-                table.add_row(name, _form(value), f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else "")
+                interval = f"{low_high[0]:.4f} to {low_high[1]:.4f}" if low_high else ""
+                table.add_row(name, _form(value), *[interval][: len(columns) - 2])
         Console().print(table)
 
 

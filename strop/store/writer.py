@@ -157,9 +157,20 @@ class RunWriter:
                 self._flush_errors()
                 for name in GATHERED:
                     gather(self.path, name)
-                write_report(self.path)
+                self._report()
         finally:
             release(self.path)
+
+    def _report(self) -> None:
+        try:
+            write_report(self.path)
+        except StoreError:
+            raise
+        except Exception as error:
+            # the run is complete and stored; a page that cannot be drawn is no reason to call it failed
+            self.error(max(self._last, 0), "store", type(error).__name__, f"report.html: {error}")
+            self._flush_errors()
+            gather(self.path, "errors")
 
     @contextlib.contextmanager
     def _noting_failure(self) -> Iterator[None]:

@@ -158,7 +158,7 @@ def test_tables_for_people(tmp_path):
 
 def test_errors_reach_the_caller(tmp_path):
     path = write(tmp_path, {"a": ["5+"]})
-    with pytest.raises(ConfigError, match="Unknown probes 'pass_kk'. Did you mean 'pass_k'"):
+    with pytest.raises(ConfigError, match=r"Unknown probe 'pass_kk'\. Did you mean 'pass_k'"):
         run("probe", "pass_kk", path)
     with pytest.raises(ConfigError, match="Diversity has no field 'k'"):
         run("probe", "diversity", path, "-k", "1")

@@ -13,7 +13,7 @@ from strop.backends.torch.attention import one_token
 from strop.backends.torch.cache import RowCache
 
 MOST_WEIGHTS = 50_000_000
-"""Above this many parameters a step is bound by its matrix products, and a second copy of the weights is not worth it."""
+"""Above this many parameters a step is bound by its matrix products: not worth a second copy of the weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,7 @@ class _Layer:
 
 
 class FusedStep:
-    """One token for every row of a `RowCache`, for decoders of the Llama layout: RMS norms, rotary positions, gated MLP.
+    """One token for every row of a `RowCache`, for decoders with RMS norms, rotary positions and a gated MLP.
 
     On small models most of a step's time is the cost of starting operations and of passes over small tensors. Here,
     projections of the same input are one product, norm weights are folded into the product after them, and the residual
@@ -107,7 +107,7 @@ class FusedStep:
         before, between = layer.input_layernorm.weight.float(), layer.post_attention_layernorm.weight.float()
         weights = [_linear(part).float() * before for part in parts]
         biases = [None if part.bias is None else part.bias.float() for part in parts]
-        norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
+        norms: list[Any] = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
         head_norm = None
         if norms[0] is not None and norms[1] is not None:
             counts = (self.queries, self.keys)
@@ -119,9 +119,7 @@ class FusedStep:
         for norm in (layer.input_layernorm, layer.post_attention_layernorm, *(n for n in norms if n is not None)):
             if _eps(norm) != float(self.eps):
                 raise TypeError("norms differ in epsilon")
-        if any(
-            _linear(part) is not None and part.bias is not None for part in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
-        ):
+        if any(part.bias is not None for part in (mlp.gate_proj, mlp.up_proj, mlp.down_proj)):
             raise TypeError("an MLP with biases")
         joined = None if biases[0] is None else torch.cat([b for b in biases if b is not None]).to(self.dtype)
         return _Layer(

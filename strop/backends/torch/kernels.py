@@ -81,7 +81,7 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         unit, weight, inverse = ctx.saved_tensors
-        grad, size = grads[0], unit.shape[-1]
+        grad, size = grads[0].contiguous(), unit.shape[-1]
         along = grad * unit
         grad_weight = along.view(-1, size).sum(dim=0) if ctx.needs_input_grad[1] else None
         # the part of the gradient along the state itself changes its length, which normalising takes away again
