@@ -52,6 +52,7 @@ def main() -> None:
         language_model.save(made, Path(folder) / "model")
         del made
         prepared = time.perf_counter() - started
+        by_length = {"piece": "soft_overlong", "max_length": args.max_tokens, "buffer": args.max_tokens - 1}
         recipe = override(
             grpo(
                 "gsm8k", model=f"{folder}/model", data=args.data, steps=args.steps, problems=args.problems,
@@ -59,7 +60,7 @@ def main() -> None:
             ),
             [
                 "heldout.problems=4", "heldout.every=0", "checkpoint_every=0", "token_budget=2048",
-                f'stages.0.rewards=[{{"piece":"soft_overlong","max_length":{args.max_tokens},"buffer":{args.max_tokens - 1}}}]',
+                f"stages.0.rewards={json.dumps([by_length])}",
             ],
         )  # fmt: skip
         run = strop.run(recipe, out=Path(folder) / "run", display=progress("plain"))

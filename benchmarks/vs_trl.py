@@ -115,7 +115,9 @@ def trl_rate(model: str, steps: int, setting: str) -> dict[str, float]:
             ),
         )
         trainer.train()
-        lengths = [log["completions/mean_length"] for log in trainer.state.log_history if "completions/mean_length" in log]
+        lengths = [
+            log["completions/mean_length"] for log in trainer.state.log_history if "completions/mean_length" in log
+        ]
     kept = lengths[WARM : WARM + steps]
     return {
         "rate": sum(kept) * PROBLEMS * SAMPLES / sum(watch.seconds[WARM : WARM + steps]),
@@ -134,7 +136,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.only:
         who, *setting = args.only
-        found = strop_rate(args.model, args.steps) if who == "strop" else trl_rate(args.model, args.steps, " ".join(setting))
+        found = (
+            strop_rate(args.model, args.steps)
+            if who == "strop"
+            else trl_rate(args.model, args.steps, " ".join(setting))
+        )
         print("\n" + json.dumps(found))
         return
     if args.tune:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from strop.recipe import Stage as Stage
     from strop.store.run import Run as Run
 
-_HOME = {"run": "strop.flow", "resume": "strop.flow", "Recipe": "strop.recipe", "Stage": "strop.recipe", "Run": "strop.store.run"}
+_HOME = {
+    "run": "strop.flow",
+    "resume": "strop.flow",
+    "Recipe": "strop.recipe",
+    "Stage": "strop.recipe",
+    "Run": "strop.store.run",
+}
 
 try:
     __version__ = version("strop")

@@ -81,7 +81,9 @@ def find(name: str, within: str | None = None) -> Entry:
         return hits[0]
     what = _SINGULAR.get(within, within.removesuffix("s")) if within else "name"
     if hits:
-        raise ConfigError(f"{name!r} is in several rooms: {', '.join(e.address for e in hits)}. Give the whole address.")
+        raise ConfigError(
+            f"{name!r} is in several rooms: {', '.join(e.address for e in hits)}. Give the whole address."
+        )
     raise ConfigError(f"Unknown {what} {name!r}. {did_you_mean(name, {e.name for e in entries})}")
 
 
@@ -102,7 +104,8 @@ def load_file(spec: str) -> Any:
     module = sys.modules.get(name)
     if module is None or getattr(module, "__file__", None) != str(path):
         found = importlib.util.spec_from_file_location(name, path)
-        assert found is not None and found.loader is not None
+        assert found is not None
+        assert found.loader is not None
         module = importlib.util.module_from_spec(found)
         sys.modules[name] = module
         try:
@@ -123,7 +126,9 @@ def load_file(spec: str) -> Any:
 @functools.cache
 def _walk(name: str) -> tuple[Entry, ...]:
     folder = ROOT / name
-    paths = sorted(p for p in folder.rglob("*.py") if not any(part.startswith("_") for part in p.parts[len(folder.parts) :]))
+    paths = sorted(
+        p for p in folder.rglob("*.py") if not any(part.startswith("_") for part in p.parts[len(folder.parts) :])
+    )
     return tuple(entry for path in paths if (entry := _read(name, path)) is not None)
 
 

@@ -72,7 +72,9 @@ def evaluate_model(
         "length": float(np.mean([t.length for t in every])),
         "truncated": float(np.mean([t.finish == "length" for t in every])),
         "tokens_per_s": sum(t.length for t in every) / seconds,
-        "verdicts": {o: sum(t.verdict is not None and t.verdict.outcome == o for t in every) / len(every) for o in OUTCOMES},
+        "verdicts": {
+            o: sum(t.verdict is not None and t.verdict.outcome == o for t in every) / len(every) for o in OUTCOMES
+        },
     }
     return result, groups
 

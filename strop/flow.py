@@ -50,9 +50,7 @@ class State:
     controllers: Sequence[Any] = ()
 
 
-def run(
-    recipe: Recipe, *, out: str | Path | None = None, display: Progress | None = None, command: str = ""
-) -> Run:
+def run(recipe: Recipe, *, out: str | Path | None = None, display: Progress | None = None, command: str = "") -> Run:
     """Train as `recipe` says into the run folder `out` (default: a new one under `runs/`).
 
     Raises a `StropError` that names what is wrong, before the first step where it can be known by then.
@@ -174,9 +172,7 @@ def train_step(
     return groups, metrics, update(stage, state, memory, groups, report, len(reports))
 
 
-def update(
-    stage: Stage, state: State, curriculum: Any, groups: Sequence[Group], report: Report, updates: int
-) -> State:
+def update(stage: Stage, state: State, curriculum: Any, groups: Sequence[Group], report: Report, updates: int) -> State:
     """Let every piece with a memory learn from the step."""
     return replace(
         state,

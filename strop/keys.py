@@ -5,7 +5,7 @@ unrelated streams, the same path gives the same stream, so a run does not depend
 split, on the number of workers, or on what was drawn before.
 
 >>> key = Key.root(7).fold("stage", 0, "step", 3)
->>> key.fold("problem", "countdown/train/12") == Key.root(7).fold("stage", 0, "step", 3, "problem", "countdown/train/12")
+>>> key.fold("problem", "k_sat/train/1") == Key.root(7).fold("stage", 0, "step", 3, "problem", "k_sat/train/1")
 True
 >>> key.fold(1).uint64() != key.fold("1").uint64()
 True

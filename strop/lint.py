@@ -14,9 +14,9 @@ ROWS = 2000
 def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
     """Raise `ConfigError` or `TaskError` at the first offending setting or row.
 
-    Checked: end-of-turn and padding ids differ, the trained end-of-turn id is one the sampler stops at, every problem has
-    a reference, every prompt leaves room for an answer, every replayed response carries loss on its end-of-turn id, and
-    no policy-gradient stage truncates the distribution it samples from.
+    Checked: end-of-turn and padding ids differ, the trained end-of-turn id is one the sampler stops at, every
+    problem has a reference, every prompt leaves room for an answer, every replayed response carries loss on its
+    end-of-turn id, and no policy-gradient stage truncates the distribution it samples from.
     """
     pad = getattr(tokenizer, "pad_id", None)
     if pad is not None and pad in tokenizer.eos_ids:
@@ -26,8 +26,8 @@ def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
         )
     if tokenizer.end_id not in tokenizer.eos_ids:
         raise ConfigError(
-            f"Model {recipe.model}: responses end with id {tokenizer.end_id}, which is not among the ids generation stops "
-            f"at: {sorted(tokenizer.eos_ids)}. Add it to eos_token_id in generation_config.json."
+            f"Model {recipe.model}: responses end with id {tokenizer.end_id}, which is not among the ids generation "
+            f"stops at: {sorted(tokenizer.eos_ids)}. Add it to eos_token_id in generation_config.json."
         )
     for number, stage in enumerate(recipe.stages):
         _lint_sampling(number, stage)
@@ -42,8 +42,8 @@ def _lint_sampling(number: int, stage: Any) -> None:
         value = getattr(episode, name, plain)
         if value != plain and stage.advantage is not None:
             raise ConfigError(
-                f"stages.{number}.episode.{name}={value}: a policy gradient needs samples of the policy itself, and any "
-                f"value but {plain} draws from another distribution and biases the importance ratio. "
+                f"stages.{number}.episode.{name}={value}: a policy gradient needs samples of the policy itself, and "
+                f"any value but {plain} draws from another distribution and biases the importance ratio. "
                 f"Use --set stages.{number}.episode.{name}={plain}."
             )
 
@@ -81,6 +81,6 @@ def _lint_replay(stage: Any, task: Any, problem: Any, tokenizer: Tokenizer, used
             raise TaskError(f"Problem {problem.id}: the response carries no loss on its end-of-turn token.")
         if used + len(attempt.tokens) > context:
             raise TaskError(
-                f"Problem {problem.id}: prompt and response are {used + len(attempt.tokens)} tokens, the model's context "
-                f"is {context}. Lower stages.N.episode.max_tokens or drop the row."
+                f"Problem {problem.id}: prompt and response are {used + len(attempt.tokens)} tokens, the model's "
+                f"context is {context}. Lower stages.N.episode.max_tokens or drop the row."
             )

@@ -52,7 +52,9 @@ def rollout_metrics(groups: Sequence[Group], clock: Clock) -> dict[str, float]:
         "groups/flat": float(np.mean([np.ptp(group.rewards) == 0 for group in groups])),
     }
     for outcome in OUTCOMES:
-        metrics[f"verdict/{outcome}"] = share * sum(a.verdict is not None and a.verdict.outcome == outcome for a in attempts)
+        metrics[f"verdict/{outcome}"] = share * sum(
+            a.verdict is not None and a.verdict.outcome == outcome for a in attempts
+        )
     for name in attempts[0].rewards:
         metrics[f"reward/{name}"] = float(np.mean([a.rewards[name] for a in attempts]))
     tokens = sum(a.length for a in attempts)

@@ -1,8 +1,8 @@
 """A recipe: everything a run needs to know, frozen, and nothing else.
 
 A recipe is a list of stages; a stage names one piece for each step of the loop in `flow.py`. Recipes are made by the
-functions in `recipes/` or by a user's own, changed by path (`stages.0.objective.high=0.3`), and written in full into the
-run folder, from where they load again.
+functions in `recipes/` or by a user's own, changed by path (`stages.0.objective.high=0.3`), and written in full into
+the run folder, from where they load again.
 """
 
 import dataclasses

@@ -93,8 +93,8 @@ def test_full_disk(tmp_path):
         pytest.skip("no tmpfs can be mounted here")
     try:
         done = strop(
-            "run", "grpo", "--steps", "6", *TINY, "--set", "checkpoint_every=1", "--set", "keep=0", "--out", disk / "run",
-            cwd=tmp_path,
+            "run", "grpo", "--steps", "6", *TINY, "--set", "checkpoint_every=1", "--set", "keep=0", "--out", disk /
+            "run", cwd=tmp_path,
         )  # fmt: skip
         refused(done, str(disk), "strop resume")
         # what was there stays readable, and a resume goes on once there is room

@@ -1,4 +1,5 @@
-"""Recipes: changed by path, written in full, read back; an option that nothing reads is an error with the nearest name."""
+"""Recipes: changed by path, written in full, read back; an option that nothing reads is an error with the nearest
+name."""
 
 import json
 from dataclasses import replace
@@ -36,7 +37,9 @@ def test_override_changes_the_field_and_nothing_else():
 
 
 def test_override_takes_pieces_by_name():
-    recipe = override(grpo(), ["stages.0.advantage=leave_one_out", "task=countdown", "stages.0.rewards=correctness,format"])
+    recipe = override(
+        grpo(), ["stages.0.advantage=leave_one_out", "task=countdown", "stages.0.rewards=correctness,format"]
+    )
     assert type(recipe.stages[0].advantage).__name__ == "LeaveOneOut"
     assert recipe.task.name == "countdown"
     assert [type(r).__name__ for r in recipe.stages[0].rewards] == ["Correctness", "Format"]
@@ -71,7 +74,7 @@ def test_a_wrong_setting_is_one_clear_error(setting: str, says: str):
 def test_a_class_that_is_no_piece_is_refused(tmp_path):
     file = tmp_path / "plain.py"
     file.write_text("class Plain:\n    pass\n")
-    with pytest.raises(ConfigError, match="not a piece"):
+    with pytest.raises(ConfigError, match="is not a piece"):
         override(grpo(), [f"stages.0.objective={file}:Plain"])
 
 
@@ -91,7 +94,7 @@ def test_learning_rate_follows_warm_up_then_schedule():
 
 def test_tasks_are_named(tmp_path):
     assert task_named("k_sat").name == "k_sat"
-    with pytest.raises(ConfigError, match="Did you mean .countdown."):
+    with pytest.raises(ConfigError, match=r"Did you mean .countdown."):
         task_named("countdwn")
 
 
@@ -102,4 +105,4 @@ def test_the_library_gives_functions_not_modules():
     assert isinstance(strop.recipes.grpo(steps=1), Recipe)
     assert replace(dapo(steps=1), seed=3).seed == 3
     with pytest.raises(AttributeError, match="nope"):
-        strop.recipes.nope
+        _ = strop.recipes.nope

@@ -81,7 +81,9 @@ def test_interrupt_saves_and_says_how_to_go_on(tmp_path: Path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(to_json(replace(two_stages("fp32"), checkpoint_every=0)))
     out = tmp_path / "run"
-    process = subprocess.Popen([*RUN, "run", str(recipe), "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*RUN, "run", str(recipe), "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     while not list(out.glob("rollouts/step=000002/*.parquet")):
         assert process.poll() is None
         time.sleep(0.01)

@@ -63,5 +63,9 @@ def test_settle_keeps_every_attempt_and_the_reason():
     settled = settle([flat, *groups[1:]], learned)
     assert [len(g) for g in settled] == [3, 3, 3]
     assert [t.dropped for t in settled[0].trajectories] == ["flat"] * 3
-    assert [t.dropped for t in settled[1].trajectories] == ["not chosen by the curator", "", "not chosen by the curator"]
+    assert [t.dropped for t in settled[1].trajectories] == [
+        "not chosen by the curator",
+        "",
+        "not chosen by the curator",
+    ]
     assert settled[1].trajectories[1].advantage == 0.5

@@ -63,7 +63,10 @@ def test_levels_are_graded(task):
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(text=st.text() | st.sampled_from(["", "<think>", "</think>", "<think></think>", "9" * 9999, "-", "--1", "١", "{" * 999]))
+@given(
+    text=st.text()
+    | st.sampled_from(["", "<think>", "</think>", "<think></think>", "9" * 9999, "-", "--1", "١", "{" * 999])
+)
 def test_verify_never_raises(text):
     for name in TASKS:
         task = catalogue.load(f"tasks/{name}")()

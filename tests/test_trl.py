@@ -1,7 +1,7 @@
 """The same batch through TRL's trainers and through strop's learner: loss and gradient agree to 1e-5 in fp32.
 
-TRL's numbers are stored (`data/make_trl_numbers.py` made them and says how); where TRL is installed and the test is asked
-for by `-m slow`, they are computed again and compared with the stored ones.
+TRL's numbers are stored (`data/make_trl_numbers.py` made them and says how); where TRL is installed and the test is
+asked for by `-m slow`, they are computed again and compared with the stored ones.
 """
 
 import importlib.util

@@ -1,8 +1,9 @@
 """Which data teaches?
 
-A curator is a piece: `curator(groups, key) -> groups`. It may drop attempts, pair them, or edit them. It drops by marking
-(`dataclasses.replace(trajectory, dropped="duplicate")`), never by removing, so that the store keeps every attempt with its
-reason; the loop leaves marked attempts out of the batch. A curator that rearranges (pairs) gives new groups.
+A curator is a piece: `curator(groups, key) -> groups`. It may drop attempts, pair them, or edit them. It drops by
+marking (`dataclasses.replace(trajectory, dropped="duplicate")`), never by removing, so that the store keeps every
+attempt with its reason; the loop leaves marked attempts out of the batch. A curator that rearranges (pairs) gives
+new groups.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
 """Which problems next?
 
-A curriculum is a piece. `init(task)` gives its state, plain JSON data; `pick(task, state, n, key)` gives `n` problems of
-the split `train` and the state after drawing them; `update(state, groups)` learns from what came back. `drop(group)`
-names the reason why a finished group should not reach the learner, or is empty; the loop draws again until it has as many
-groups as it wants or has drawn `rounds` times. State in, state out: resuming a run is loading the state.
+A curriculum is a piece. `init(task)` gives its state, plain JSON data; `pick(task, state, n, key)` gives `n`
+problems of the split `train` and the state after drawing them; `update(state, groups)` learns from what came back.
+`drop(group)` names the reason why a finished group should not reach the learner, or is empty; the loop draws again
+until it has as many groups as it wants or has drawn `rounds` times. State in, state out: resuming a run is loading
+the state.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """How does one attempt unfold?
 
-An episode is a piece: `episode(problems, sampler=..., task=..., samples=G, key=...)` yields trajectories in the order in
-which they finish, so that judging overlaps with generating. Sampling seeds come from `key.fold(problem.id, sample)` and
-nothing else. Episodes that replay data ask the task for a demonstration and the sampler only for its tokenizer.
+An episode is a piece: `episode(problems, sampler=..., task=..., samples=G, key=...)` yields trajectories in the
+order in which they finish, so that judging overlaps with generating. Sampling seeds come from `key.fold(problem.id,
+sample)` and nothing else. Episodes that replay data ask the task for a demonstration and the sampler only for its
+tokenizer.
 """
 
 from collections.abc import Iterator, Sequence

@@ -53,7 +53,9 @@ class FromData:
                 asked = hinted(problem, style) if random.random() < self.hint_share else problem
                 text = task.write(problem, style, own.fold("write"), slips)
                 if text is None:
-                    raise TaskError(f"Problem {problem.id} has no worked response to learn from. Map its solution field.")
+                    raise TaskError(
+                        f"Problem {problem.id} has no worked response to learn from. Map its solution field."
+                    )
                 tokens = np.append(tokenizer.encode(text), tokenizer.end_id).astype(np.int32)
                 cut = len(tokens) > self.max_tokens
                 tokens = tokens[: self.max_tokens]

@@ -29,9 +29,9 @@ TEMPLATE = (
 )
 
 SIZES = {
-    "micro": dict(hidden_size=128, num_hidden_layers=3, num_attention_heads=4, intermediate_size=256),
-    "nano": dict(hidden_size=256, num_hidden_layers=4, num_attention_heads=8, intermediate_size=704),
-    "mini": dict(hidden_size=512, num_hidden_layers=5, num_attention_heads=16, intermediate_size=1024),
+    "micro": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 256},
+    "nano": {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8, "intermediate_size": 704},
+    "mini": {"hidden_size": 512, "num_hidden_layers": 5, "num_attention_heads": 16, "intermediate_size": 1024},
 }
 """About 0.5, 3 and 12 million parameters."""
 

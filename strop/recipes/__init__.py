@@ -5,8 +5,8 @@
 10
 
 Every recipe function takes at least `steps` and `seed`, and where the paper leaves them open `task` (a name or a task
-piece), `model` and `data` (the file of a data-set task); its defaults are the paper's, scaled to the bundled model where
-the model is a bundled one.
+piece), `model` and `data` (the file of a data-set task); its defaults are the paper's, scaled to the bundled model
+where the model is a bundled one.
 """
 
 import importlib

@@ -1,6 +1,5 @@
 from typing import Any
 
-from strop.advantages.group_norm import GroupNorm
 from strop.curators.correct_wrong_pairs import CorrectWrongPairs
 from strop.curricula.uniform import Uniform
 from strop.episodes.single_turn import SingleTurn

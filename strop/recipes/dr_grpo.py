@@ -21,8 +21,8 @@ def dr_grpo(
 
     Source: Understanding R1-Zero-Like Training, arXiv:2503.20783, section 3; code sail-sg/understand-r1-zero.
 
-    Departures: the paper divides by the generation budget; that constant only rescales the learning rate, so the bundled
-    model divides by a typical length (`typical_length`, tokens) and keeps GRPO's rate.
+    Departures: the paper divides by the generation budget; that constant only rescales the learning rate, so the
+    bundled model divides by a typical length (`typical_length`, tokens) and keeps GRPO's rate.
     """
     base = grpo(task, model=model, data=data, steps=steps, seed=seed, max_tokens=max_tokens)
     stage = replace(base.stages[0], advantage=GroupNorm(std="none"), average=FixedLength(length=typical_length))

@@ -25,8 +25,8 @@ def rft(
 
     Source: RFT, arXiv:2308.01825; several rounds from the current policy as in expert iteration, arXiv:1705.08439.
 
-    Departures: the paper does one round with 100 samples; here 16 samples in each of three rounds, at most four kept for
-    a problem, each different in its equations.
+    Departures: the paper does one round with 100 samples; here 16 samples in each of three rounds, at most four kept
+    for a problem, each different in its equations.
     """
     return Recipe(
         name="rft",

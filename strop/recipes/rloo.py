@@ -22,8 +22,9 @@ def rloo(
 
     Source: Back to Basics, arXiv:2402.14740, eq. 7.
 
-    Departures: the sum over a response's tokens is divided by a constant (`typical_length`, tokens), which only rescales
-    the learning rate; the KL term in the reward is off; one optimiser step for each rollout, so the ratio is 1.
+    Departures: the sum over a response's tokens is divided by a constant (`typical_length`, tokens), which only
+    rescales the learning rate; the KL term in the reward is off; one optimiser step for each rollout, so the ratio
+    is 1.
     """
     base = grpo(task, model=model, data=data, steps=steps, seed=seed, samples=samples, max_tokens=max_tokens)
     stage = replace(base.stages[0], advantage=LeaveOneOut(), average=FixedLength(length=typical_length))

@@ -9,7 +9,8 @@ def summary(run: Run) -> dict[str, Any]:
     """Held-out accuracy before and after, and where the time went.
 
     `seconds` are those of the training steps, without held-out measurements and saving; `tokens_per_s` are tokens the
-    policy wrote per second of training, generating, judging and learning together; `time_split` are shares of `seconds`.
+    policy wrote per second of training, generating, judging and learning together; `time_split` are shares of
+    `seconds`.
     """
     rows = {
         (row["step"], row["name"]): row["value"]

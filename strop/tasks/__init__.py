@@ -23,7 +23,8 @@ from strop.records import Problem, Verdict
 
 Style = Literal["direct", "short", "long"]
 STYLES: tuple[Style, ...] = ("direct", "short", "long")
-"""`direct`: an empty think block, then the answer. `short`: a plain chain. `long`: rechecks, backtracking, reflection."""
+"""`direct`: an empty think block, then the answer. `short`: a plain chain. `long`: rechecks, backtracking,
+reflection."""
 
 HINTS: Mapping[Style, str] = {"direct": "no thinking", "short": "think briefly", "long": "think carefully"}
 """The system turn that asks the bundled model for a style; without one it picks a style itself."""

@@ -17,7 +17,17 @@ from strop.progress import progress
 from strop.recipe import Heldout, Recipe
 
 HERE = Path(__file__).parent
-NUMBERS = ("loss", "grad_norm", "reward/mean", "accuracy/train", "length/mean", "accuracy/heldout", "lr", "kl", "tokens")
+NUMBERS = (
+    "loss",
+    "grad_norm",
+    "reward/mean",
+    "accuracy/train",
+    "length/mean",
+    "accuracy/heldout",
+    "lr",
+    "kl",
+    "tokens",
+)
 
 
 def recipes() -> list[str]:
@@ -47,7 +57,8 @@ def trajectory(name: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         run = flow.run(tiny(name), out=Path(folder) / "run", display=progress("silent"))
         return [
-            {"step": row["step"]} | {n: row[n] for n in NUMBERS if row.get(n) is not None} for row in run.metrics.to_pylist()
+            {"step": row["step"]} | {n: row[n] for n in NUMBERS if row.get(n) is not None}
+            for row in run.metrics.to_pylist()
         ]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -234,44 +235,71 @@ def test_a_file_in_the_way(tmp_path: Path):
         RunWriter.create(tmp_path / "run", RECIPE)
 
 
-_CHILD = """
-import sys
-from strop.store.writer import RunWriter
-from strop.store import checkpoint
-from store_runs import RECIPE, write_steps
+_SERVER = """
+# imports once, then forks a writer for each line "RUN LAST" it reads and prints its process id
+import os, sys
 from pathlib import Path
-run = Path(sys.argv[1])
-if (run / "recipe.json").exists():
-    step = checkpoint.latest(run / "checkpoints")
-    writer = RunWriter.resume(run, -1 if step is None else step)
-    start = 1 if step is None else step + 1
-else:
-    writer, start = RunWriter.create(run, RECIPE), 1
-print("writing", flush=True)
-write_steps(writer, range(start, 10**6) if sys.argv[2] == "forever" else range(start, int(sys.argv[2]) + 1), 3)
+import duckdb, pyarrow.parquet, pyarrow.compute, safetensors.torch
+from store_runs import RECIPE, write_steps
+from strop.store import checkpoint, writer
+writer.write_report = lambda path: None
+
+def write(run, last):
+    if (run / "recipe.json").exists():
+        step = checkpoint.latest(run / "checkpoints")
+        made = writer.RunWriter.resume(run, -1 if step is None else step)
+    else:
+        step, made = None, writer.RunWriter.create(run, RECIPE)
+    write_steps(made, range(1 if step is None else step + 1, last + 1), 3)
+
+for line in sys.stdin:
+    run, last = line.split()
+    child = os.fork()
+    if child == 0:
+        write(Path(run), int(last))
+        os._exit(0)
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
 
 
-def _child(run: Path, until: str) -> subprocess.Popen[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    return subprocess.Popen(
-        [sys.executable, "-c", _CHILD, str(run), until], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", _SERVER]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
 
 
-def test_killed_at_random_moments(write_run, tmp_path: Path):
+def _start(server: subprocess.Popen[str], run: Path, last: int) -> int:
+    """The process id of a new writer."""
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(f"{run} {last}\n")
+    return int(server.stdout.readline())
+
+
+def _ended(server: subprocess.Popen[str]) -> bool:
+    assert server.stdout is not None
+    return server.stdout.readline() == "ended\n"
+
+
+def test_killed_at_random_moments(server: subprocess.Popen[str], write_run, tmp_path: Path):
     """`kill -9` leaves a folder that reads, holds whole steps only, and ends as an uninterrupted run does."""
     run, rng, goal = tmp_path / "killed", random.Random(5), 0
-    for _ in range(4):
-        child = _child(run, "forever")
-        assert child.stdout is not None
-        assert child.stdout.readline() == "writing\n"
+    for _ in range(6):
+        writer = _start(server, run, 10**6)
         goal += rng.randint(1, 4)
         while not (run / "rollouts" / f"step={goal:06d}").exists():
             time.sleep(0.002)
         time.sleep(rng.uniform(0.0, 0.1))
-        child.send_signal(signal.SIGKILL)
-        child.wait()
+        os.kill(writer, signal.SIGKILL)
+        assert _ended(server)
         held = Run.open(run)
         rollouts, logged = held.rollouts, held.query("SELECT DISTINCT step FROM metrics ORDER BY 1")["step"].to_pylist()
         counts = {step: rollouts["step"].to_pylist().count(step) for step in logged}
@@ -280,21 +308,21 @@ def test_killed_at_random_moments(write_run, tmp_path: Path):
         for step in held.checkpoints:
             assert checkpoint.load(held.checkpoint(step))["step"] == step
     last = max(logged) + 2
-    assert _child(run, str(last)).wait() == 0
+    _start(server, run, last)
+    assert _ended(server)
     assert differences(write_run("whole", range(1, last + 1), 3, finish=False), run) == []
 
 
-def test_two_writers_are_kept_apart(tmp_path: Path):
-    child = _child(tmp_path / "run", "forever")
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "writing\n"
-        with pytest.raises(StoreError, match=f"is being written by process {child.pid} on this machine"):
-            RunWriter.resume(tmp_path / "run", -1)
-    finally:
-        child.kill()
-        child.wait()
-    RunWriter.resume(tmp_path / "run", -1).finish()  # the claim of a killed writer is void
+def test_two_writers_are_kept_apart(server: subprocess.Popen[str], tmp_path: Path):
+    run = tmp_path / "run"
+    writer = _start(server, run, 10**6)
+    while not (run / "rollouts").exists():
+        time.sleep(0.002)
+    with pytest.raises(StoreError, match=f"is being written by process {writer} on this machine"):
+        RunWriter.resume(run, -1)
+    os.kill(writer, signal.SIGKILL)
+    assert _ended(server)
+    RunWriter.resume(run, -1).finish()  # the claim of a killed writer is void
 
 
 def test_readers_see_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
