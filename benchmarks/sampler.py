@@ -47,9 +47,8 @@ def main() -> None:
     sampler = TorchSampler(model, slots=SLOTS, precision=options.precision)
     dtype = resolve(options.precision)
     count = sum(weight.numel() for weight in model.net.parameters())
-    print(
-        f"{count / 1e6:.1f} M parameters, {options.threads} threads, {options.clock} clock, {str(dtype).removeprefix('torch.')}"
-    )
+    what = f"{options.threads} threads, {options.clock} clock, {str(dtype).removeprefix('torch.')}"
+    print(f"{count / 1e6:.1f} M parameters, {what}")
     for name, requests in (("even", even()), ("uneven", uneven())):
         ours = max(rate_of_sampler(sampler, requests, clock) for _ in range(options.repeats))
         theirs = max(rate_of_generate(model, requests, dtype, clock) for _ in range(options.repeats))

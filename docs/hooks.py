@@ -5,6 +5,7 @@ A page may hold, on a line of its own:
     {{ source strop/flow.py train_step }}   the source of a function or class, or of a whole file without a name
     {{ records }}                           a table of the records
     {{ card }}                              what is known of the bundled model
+    {{ schema }}                            the tables of a run folder
 
 Everything is read as text: nothing here imports torch.
 """
@@ -20,6 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from strop import catalogue, pages, systems
+from strop.store import schema
 
 TOP = Path(__file__).resolve().parents[1]
 CARD = TOP / "strop" / "assets" / "nano" / "card.md"
@@ -39,6 +41,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Fill in what the page quotes."""
     markdown = re.sub(r"^\{\{ source (\S+) ?(\S*) \}\}$", lambda m: _source(m[1], m[2]), markdown, flags=re.M)
     markdown = re.sub(r"^\{\{ records \}\}$", lambda _: _records(), markdown, flags=re.M)
+    markdown = re.sub(r"^\{\{ schema \}\}$", lambda _: schema.markdown(), markdown, flags=re.M)
     return re.sub(r"^\{\{ card \}\}$", lambda _: _card(), markdown, flags=re.M)
 
 

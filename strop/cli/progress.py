@@ -1,6 +1,7 @@
 """What a person sees while a run is going: a live panel in a terminal or a notebook, plain lines in a log file.
 
-Everything goes to standard error, so that standard output holds results and nothing else.
+Everything goes to standard error, so that standard output holds results and nothing else. A terminal or pipe that is
+closed under way (`OSError`, `ValueError`) must not end a run, so writing to it may fail in silence.
 """
 
 import os
@@ -72,7 +73,6 @@ class Plain:
             self.message(self._readings.line())
 
     def message(self, text: str) -> None:
-        # a closed pipe must not end a run
         with suppress(OSError, ValueError):
             print(printable(text), file=self._stream, flush=True)
 
@@ -89,6 +89,8 @@ class Live:
         from rich.live import Live as RichLive
 
         self.console = console or Console(file=stream, stderr=stream is None)
+        # rich would end the program, and close standard output on the way
+        self.console.on_broken_pipe = self._go_quiet
         self._readings = Readings(time.monotonic)
         # stdout stays untouched: it may be a pipe that somebody parses
         self._live = RichLive(
@@ -101,7 +103,8 @@ class Live:
 
     def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
         self._readings.start(recipe, total_steps, done)
-        self._live.start()
+        with suppress(OSError, ValueError):
+            self._live.start()
 
     def phase(self, name: str) -> None:
         self._readings.phase = name
@@ -112,13 +115,18 @@ class Live:
     def message(self, text: str) -> None:
         from rich.text import Text
 
-        self.console.print(Text(printable(text)))
+        with suppress(OSError, ValueError):
+            self.console.print(Text(printable(text)))
 
     def finish(self, summary: str = "") -> None:
         self._readings.phase = ""
-        self._live.stop()
+        with suppress(OSError, ValueError):
+            self._live.stop()
         if summary:
             self.message(summary)
+
+    def _go_quiet(self) -> None:
+        self.console.quiet = True
 
     def render(self) -> "RenderableType":
         """The panel as it stands."""

@@ -23,7 +23,7 @@ WEIGHTS = {
 """How often each task is drawn."""
 
 
-def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int = 2500, seed: int = 0) -> Recipe:
+def pretrain_nano(*, size: Literal["micro", "nano", "mini"] = "nano", steps: int = 1900, seed: int = 0) -> Recipe:
     """Train the bundled model and its tokenizer from scratch on the procedural tasks, in every style.
 
     Source: strop's own. Direct answers, plain chains and chains with rechecks are mixed; a share of the responses has

@@ -30,7 +30,7 @@ def check_run(run: Path) -> None:
 
 
 def connect(run: str | Path) -> "duckdb.DuckDBPyConnection":
-    """A DuckDB connection with a view for each table of the run; it can reach no network."""
+    """A DuckDB connection with a view for each table of the run; it fetches no extension by itself."""
     import duckdb
 
     folder = Path(run)

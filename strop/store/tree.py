@@ -37,6 +37,13 @@ def write_tree(path: Path, tree: Any) -> None:
     tensors: dict[str, torch.Tensor] = {}
     text = json.dumps({"version": _VERSION, "tree": _encode(tree, "state", tensors)})
     tensors[_JSON] = torch.frombuffer(bytearray(text.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        # safetensors refuses tensors that share memory, such as two views of one buffer
+        place = tensor.untyped_storage().data_ptr()
+        if place in places and tensor.numel():
+            tensors[name] = tensor.clone()
+        places.add(place)
     save_file(tensors, path)
 
 
@@ -51,7 +58,16 @@ def read_tree(path: Path) -> Any:
         if held["version"] != _VERSION:
             raise StoreError(f"{path} has layout {held['version']!r}, this strop reads {_VERSION!r}.")
         return _decode(held["tree"], tensors)
-    except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ImportError,
+    ) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{path} cannot be read as a checkpoint: {type(error).__name__}: {error}") from error
@@ -107,9 +123,7 @@ def _put_tensor(tensor: "torch.Tensor", where: str, tensors: "dict[str, torch.Te
     name = where
     while name in tensors or name == _JSON:
         name += "'"
-    plain = tensor.detach().to("cpu").contiguous()
-    # safetensors refuses tensors that share memory, such as two views of one buffer
-    tensors[name] = plain.clone() if plain.untyped_storage().nbytes() != plain.nbytes or plain is tensor else plain
+    tensors[name] = tensor.detach().to("cpu").contiguous()
     return name
 
 

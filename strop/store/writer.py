@@ -124,14 +124,14 @@ class RunWriter:
         if metrics:
             values = [float(value) for value in metrics.values()]
             count = len(values)
-            self._write("metrics", name, [[step] * count, [stage] * count, [_clean(m) for m in metrics], values])
+            self._write("metrics", name, [[step] * count, [stage] * count, list(metrics), values])
         self._splits = self._splits | {split} if step == self._last else {split}
         self._last = step
         self._flush_errors()
 
     def error(self, step: int, boundary: str, kind: str, message: str, problem_id: str = "", sample: int = -1) -> None:
         """Store something that went wrong without ending the run. A burst of them is written together."""
-        self._errors.append((step, boundary, _clean(kind), _clean(message), _clean(problem_id), sample))
+        self._errors.append((step, boundary, kind, message, problem_id, sample))
         if len(self._errors) >= _PENDING_ERRORS or time.monotonic() - self._flushed > _PENDING_SECONDS:
             self._flush_errors()
 
@@ -195,10 +195,11 @@ class RunWriter:
         import pyarrow as pa
 
         schema = table(name).arrow()
-        arrays = [
-            column if isinstance(column, pa.Array) else pa.array(column, type=field.type)
-            for column, field in zip(columns, schema, strict=True)
-        ]
+        arrays = []
+        for column, field in zip(columns, schema, strict=True):
+            if field.type == pa.string():
+                column = [None if text is None else _clean(text) for text in column]
+            arrays.append(column if isinstance(column, pa.Array) else pa.array(column, type=field.type))
         with self._noting_failure():
             write_file(self.path / name / file, to_bytes(pa.Table.from_arrays(arrays, schema=schema)))
 
@@ -209,28 +210,28 @@ def _rollouts(
     """Columns in the order of the schema."""
     count = len(rows)
     verdicts = [t.verdict for _, _, t in rows]
-    prompts = {id(p): _clean(p.question) for _, p, _ in rows}
+    prompts = {id(p): p.question for _, p, _ in rows}
     references = {id(p): _reference(p.reference) for _, p, _ in rows}
     return [
         [step] * count,
         [stage] * count,
         [split] * count,
         [i for i, _, _ in rows],
-        [_clean(p.id) for _, p, _ in rows],
+        [p.id for _, p, _ in rows],
         [p.task for _, p, _ in rows],
         [p.difficulty for _, p, _ in rows],
         [t.sample for _, _, t in rows],
         [prompts[id(p)] for _, p, _ in rows],
         [references[id(p)] for _, p, _ in rows],
-        [_clean(t.text) for _, _, t in rows],
+        [t.text for _, _, t in rows],
         [t.finish for _, _, t in rows],
         [t.origin for _, _, t in rows],
         [t.checkpoint or step_name(step) for _, _, t in rows],
         [t.length for _, _, t in rows],
         [0 if t.prompt_tokens is None else len(t.prompt_tokens) for _, _, t in rows],
         [None if v is None else v.outcome for v in verdicts],
-        [None if v is None or v.answer is None else _clean(v.answer) for v in verdicts],
-        ["" if v is None else _clean(v.detail) for v in verdicts],
+        [None if v is None else v.answer for v in verdicts],
+        ["" if v is None else v.detail for v in verdicts],
         [None if v is None else v.score for v in verdicts],
         [float(t.reward) for _, _, t in rows],
         [[(_clean(name), float(part)) for name, part in t.rewards.items()] for _, _, t in rows],
@@ -260,7 +261,7 @@ def _tokens(step: int, split: str, rows: Sequence[tuple[int, Problem, Trajectory
         [step] * count,
         [split] * count,
         [i for i, _, _ in rows],
-        [_clean(p.id) for _, p, _ in rows],
+        [p.id for _, p, _ in rows],
         [t.sample for t in trajectories],
         lists([empty if t.prompt_tokens is None else t.prompt_tokens for t in trajectories], np.int32, pa.int32()),
         lists([t.tokens for t in trajectories], np.int32, pa.int32()),
@@ -272,7 +273,7 @@ def _tokens(step: int, split: str, rows: Sequence[tuple[int, Problem, Trajectory
 def _reference(reference: Any) -> str:
     """Text as it is, other JSON data as JSON."""
     if isinstance(reference, str):
-        return _clean(reference)
+        return reference
     return json.dumps(reference, ensure_ascii=False, sort_keys=True, default=str)
 
 

@@ -279,7 +279,7 @@ def test_head_in_chunks_equals_all_logits_at_once(monkeypatch, keep):
     torch.manual_seed(0)
     states, weight, bias = (torch.randn(*s, requires_grad=True) for s in ((23, 6), (50, 6), (50,)))
     targets, slope = torch.randint(0, 50, (23,)), torch.randn(23)
-    logp, entropy = logprobs.HeadLogp.apply(states, weight, bias, targets)
+    logp, entropy = logprobs.head_logp(states, weight, bias, targets)
     actual = torch.autograd.grad(logp @ slope, (states, weight, bias))
     spread = (states @ weight.T + bias).log_softmax(-1)
     expected = torch.autograd.grad(spread[torch.arange(23), targets] @ slope, (states, weight, bias))

@@ -237,6 +237,24 @@ def test_the_net_is_left_alone(tiny_model, kind, precision):
     assert all(torch.isfinite(weight.grad).all() for weight in net.parameters() if weight.grad is not None)
 
 
+def test_hooks_are_honoured(tiny_model):
+    """A steered model is sampled as it computes: its hooks run, on a path that runs them."""
+    model = tiny_model("qwen3")
+    sampler = TorchSampler(model, slots=5, precision="fp32")
+    assert sampler.path == "fused"
+    plain = by_sample(list(sampler.generate(requests())))
+    push = torch.linspace(-3, 3, 32)
+    hook = model.net.get_decoder().layers[0].register_forward_hook(lambda module, args, output: output + push)
+    assert sampler.path == "continuous"
+    steered = by_sample(list(sampler.generate(requests())))
+    for (r, _), completion in steered.items():
+        expected = full_pass_logp(model.net, requests()[r].prompt, completion.tokens)
+        np.testing.assert_allclose(completion.logp, expected, atol=1e-4)
+    assert any(plain[n].tokens.tolist() != steered[n].tokens.tolist() for n in plain)
+    hook.remove()
+    assert sampler.path == "fused"
+
+
 def test_rows_finish_before_the_call_does(tiny_model):
     model = with_eos(tiny_model(), [])
     asked = [Request(prompt=np.array([5, 6]), seeds=[1], max_tokens=m) for m in (1, 60)]

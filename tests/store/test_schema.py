@@ -1,12 +1,15 @@
 """The schema is one declaration: files, views, page and columns of other people's rollouts agree with it."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from strop.catalogue import ROOT
 from strop.errors import StoreError
 from strop.store import query
 from strop.store.rollouts import NEEDED, OPTIONAL, read_rollouts
@@ -104,3 +107,15 @@ def test_files_stand_on_their_own(write_run, tmp_path: Path):
     copy = tmp_path / "copy.parquet"
     copy.write_bytes((run / "rollouts" / "step=000004" / "train.parquet").read_bytes())
     assert set(pq.read_table(copy)["step"].to_pylist()) == {4}
+
+
+def test_the_code_of_the_page_runs(write_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT.parent / "docs" / "store.md").read_text(), flags=re.S)
+    assert len(blocks) == 5
+    write_run("runs/grpo-1")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec("\n".join(blocks), names)
+    assert names["lost"].column_names == ["problem_id", "question", "before", "after"]
+    assert names["lost"].num_rows == 0
+    assert len(names["pandas"].read_parquet("runs/grpo-1/rollouts", partitioning=None)) == 4 * 6 + 2 * 2

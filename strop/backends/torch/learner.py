@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from strop.backends.torch.logprobs import Scored, is_separable, score
-from strop.backends.torch.training import training_net
+from strop.backends.torch.logprobs import Scored, Scorer
 from strop.backends.torch.weights import Masters, Tree, check_names
 from strop.batching import count, lengths, select
 from strop.errors import BackendError
@@ -42,8 +41,7 @@ class TorchLearner:
         self.token_budget = token_budget
         self.net = model.net
         self.masters = Masters(self.net, dtype)
-        self.separable = is_separable(self.net)
-        self.fast = training_net(self.net)
+        self.scorer = Scorer(self.net)
         self.reference: list[Tensor] | None = None
 
     @property
@@ -60,9 +58,9 @@ class TorchLearner:
             raise BackendError(f"{type(objective).__name__} needs teacher_logits, and the batch has none.")
         used = self._used(batch, objective)
         sums = _Sums(select(batch, used))
-        for rows in self._split(batch, used, whole=objective.whole_groups):
+        for rows in self._split(batch, used, objective.needs, whole=objective.whole_groups):
             part = self._filled(self._to_device(select(batch, rows)), objective.needs)
-            scored = score(self.fast, part, objective.needs, self.separable)
+            scored = self.scorer(part, objective.needs)
             part = dataclasses.replace(
                 part, old_logp=_known(part.old_logp, scored.logp), logits=scored.logits, hidden=scored.hidden
             )
@@ -87,9 +85,9 @@ class TorchLearner:
         """Log-probabilities of the batch's tokens under the present weights, without gradient; 0 under padding."""
         out = torch.zeros(batch.mask.shape, dtype=torch.float32)
         with torch.no_grad():
-            for rows in self._split(batch, range(len(batch)), whole=False):
+            for rows in self._split(batch, range(len(batch))):
                 part = self._to_device(select(batch, rows))
-                out[rows, : part.mask.shape[1]] = score(self.fast, part, (), self.separable).logp.cpu()
+                out[rows, : part.mask.shape[1]] = self.scorer(part, ()).logp.cpu()
         return out
 
     def prepare(self, batch: Batch, objective: Objective) -> Batch:
@@ -144,7 +142,11 @@ class TorchLearner:
             rows = torch.isin(batch.group, batch.group[rows])
         return rows.nonzero()[:, 0].tolist()
 
-    def _split(self, batch: Batch, rows: Sequence[int], *, whole: bool) -> list[list[int]]:
+    def _split(
+        self, batch: Batch, rows: Sequence[int], needs: tuple[str, ...] = (), *, whole: bool = False
+    ) -> list[list[int]]:
+        # rows that share a prompt share its work where they are together
+        whole = whole or self.scorer.packs(batch, needs)
         sizes = [len(prompt) + int(n) for prompt, n in zip(batch.prompts, lengths(batch.mask), strict=True)]
         return micro_batches(
             {row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, self.token_budget
@@ -164,7 +166,7 @@ class TorchLearner:
         if "ref_logp" not in needs or part.ref_logp is not None:
             return part
         with torch.no_grad(), self.masters.replaced(self._reference()):
-            return dataclasses.replace(part, ref_logp=score(self.fast, part, (), self.separable).logp)
+            return dataclasses.replace(part, ref_logp=self.scorer(part, ()).logp)
 
     def _reference(self) -> list[Tensor]:
         if self.reference is None:

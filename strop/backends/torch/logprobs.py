@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from strop.backends.torch.training import PackedDecoder
 from strop.batching import lengths
 from strop.models.language_model import decoder_and_head
 from strop.records import Batch
@@ -31,41 +32,54 @@ class Scored:
     hidden: Float[Tensor, "N T H"] | None
 
 
-def score(net: PreTrainedModel, batch: Batch, needs: tuple[str, ...], separable: bool) -> Scored:
-    """Run the net over prompts and responses and read off what an objective needs.
+class Scorer:
+    """Runs a net over prompts and responses and reads off what an objective needs.
 
-    Rows are padded on the right; a causal model never looks there, so no mask is made. `separable` says that
-    `head(decoder(x))` are the model's logits: then only positions that carry loss go through the head.
+    Rows are padded on the right; a causal model never looks there, so no mask is made. Where `head(decoder(x))` are the
+    model's logits, only positions that carry loss go through the head; where the model has the usual layout and rows are
+    short, they are packed (`training.py`).
     """
-    device = batch.mask.device
-    inputs, starts = layout(batch)
-    inputs = inputs.to(device)
-    rows, columns = batch.mask.nonzero(as_tuple=True)
-    places = torch.as_tensor(starts, device=device)[rows] + columns
-    targets = batch.tokens[rows, columns]
-    if separable:
-        states = net.get_decoder()(input_ids=inputs, use_cache=False).last_hidden_state
-        head = net.get_output_embeddings()
-        logp, entropy = HeadLogp.apply(states[rows, places], head.weight, head.bias, targets)
-    else:
-        out = net(input_ids=inputs, use_cache=False, output_hidden_states="hidden" in needs)
-        states = out.hidden_states[-1] if "hidden" in needs else None
-        spread = F.log_softmax(out.logits[rows, places].float(), dim=-1)
-        logp = spread.gather(1, targets[:, None])[:, 0]
-        entropy = -(spread.detach().exp() * spread.detach()).sum(dim=1)
-    empty = batch.mask.new_zeros(batch.mask.shape, dtype=torch.float32)
-    logits = hidden = None
-    if "hidden" in needs or "logits" in needs:
-        steps = torch.arange(batch.mask.shape[1], device=device)
+
+    def __init__(self, net: PreTrainedModel) -> None:
+        self.net = net
+        self.packed = PackedDecoder.of(net)
+        decoder, head = decoder_and_head(net) or (None, None)
+        self.parts = (decoder, head) if decoder is not None and type(head) is nn.Linear else None
+
+    def packs(self, batch: Batch, needs: tuple[str, ...]) -> bool:
+        """Whether rows of one group share the work for their prompt."""
+        return self.packed is not None and not {"logits", "hidden"} & set(needs) and self.packed.fits(batch)
+
+    def __call__(self, batch: Batch, needs: tuple[str, ...]) -> Scored:
+        if self.packed is not None and self.packs(batch, needs):
+            states, rows, columns = self.packed.states(batch)
+            logp, entropy = head_logp(states, self.packed.head_weight(), None, batch.tokens[rows, columns])
+            return Scored(_placed(batch, rows, columns, logp), _placed(batch, rows, columns, entropy), None, None)
+        inputs, starts = layout(batch)
+        inputs, begin = inputs.to(batch.mask.device), torch.as_tensor(starts, device=batch.mask.device)
+        rows, columns = batch.mask.nonzero(as_tuple=True)
+        places, targets = begin[rows] + columns, batch.tokens[rows, columns]
         # positions past a row's end are read from its last one: they are padding there
-        every = (torch.as_tensor(starts, device=device)[:, None] + steps).clamp(max=inputs.shape[1] - 1)
-        if "hidden" in needs:
-            hidden = _at(states, every)
-        if "logits" in needs:
-            logits = (net.get_output_embeddings()(_at(states, every)) if separable else _at(out.logits, every)).float()
-    return Scored(
-        empty.index_put((rows, columns), logp), empty.index_put((rows, columns), entropy), logits, hidden
-    )  # fmt: skip
+        every = (begin[:, None] + torch.arange(batch.mask.shape[1], device=begin.device)).clamp(max=inputs.shape[1] - 1)
+        if self.parts is not None:
+            decoder, head = self.parts
+            states = decoder(input_ids=inputs, use_cache=False)[0]
+            logp, entropy = head_logp(states[rows, places], head.weight, head.bias, targets)
+            logits = head(_at(states, every)) if "logits" in needs else None
+            hidden = _at(states, every) if "hidden" in needs else None
+        else:
+            out = self.net(input_ids=inputs, use_cache=False, output_hidden_states="hidden" in needs)
+            hidden = _at(out.hidden_states[-1], every) if "hidden" in needs else None
+            spread = F.log_softmax(out.logits[rows, places].float(), dim=-1)
+            logp = spread.gather(1, targets[:, None])[:, 0]
+            entropy = -(spread.detach().exp() * spread.detach()).sum(dim=1)
+            logits = _at(out.logits, every) if "logits" in needs else None
+        return Scored(
+            _placed(batch, rows, columns, logp),
+            _placed(batch, rows, columns, entropy),
+            None if logits is None else logits.float(),
+            hidden,
+        )
 
 
 def layout(batch: Batch) -> tuple[Int[Tensor, "N L"], Int[np.ndarray, " N"]]:
@@ -80,17 +94,23 @@ def layout(batch: Batch) -> tuple[Int[Tensor, "N L"], Int[np.ndarray, " N"]]:
     return torch.from_numpy(inputs), starts
 
 
-def is_separable(net: PreTrainedModel) -> bool:
-    """Whether the model's logits are a plain linear layer on its decoder's states (no soft-capping, no adapter)."""
-    found = decoder_and_head(net)
-    return found is not None and type(found[1]) is nn.Linear
+def head_logp(
+    states: Float[Tensor, "M H"], weight: Float[Tensor, "V H"], bias: Float[Tensor, " V"] | None, targets: Int[Tensor, " M"]
+) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """The log-probability of one target for each state, and the entropy of its distribution."""
+    return _HeadLogp.apply(states, weight, bias, targets)  # type: ignore[no-any-return]
+
+
+def _placed(batch: Batch, rows: Tensor, columns: Tensor, values: Tensor) -> Float[Tensor, "N T"]:
+    empty = torch.zeros(batch.mask.shape, dtype=torch.float32, device=batch.mask.device)
+    return empty.index_put((rows, columns), values)
 
 
 def _at(values: Float[Tensor, "N L D"], places: Int[Tensor, "N T"]) -> Float[Tensor, "N T D"]:
     return values.gather(1, places[:, :, None].expand(-1, -1, values.shape[-1]))
 
 
-class HeadLogp(torch.autograd.Function):
+class _HeadLogp(torch.autograd.Function):
     """`log_softmax(states @ weight.T + bias)` at one target per state, and the entropy, a chunk of rows at a time.
 
     The gradient of a target's log-probability with respect to the logits is `onehot - p`, so nothing but `p` is needed
@@ -121,8 +141,9 @@ class HeadLogp(torch.autograd.Function):
         return logp, entropy
 
     @staticmethod
-    def backward(ctx: Any, grad: Float[Tensor, " M"], _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         states, weight, bias, targets, *kept = ctx.saved_tensors
+        grad = grads[0]
         grad_states = torch.empty_like(states)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if ctx.needs_input_grad[2] else None

@@ -1,82 +1,143 @@
-"""The modules a learner runs: the model's own weights, with parts that are faster to train."""
+"""The learner's own way through the usual decoder layout, on a CPU: no padding, shared prompts, few passes over memory."""
 
-import copy
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import PreTrainedModel
 
-from strop.backends.torch.kernels import CausalAttention, RMSNorm
+from strop.backends.torch.layers import Decoder, Shape
+from strop.backends.torch.packing import packed
+from strop.batching import count, lengths
+from strop.models.language_model import decoder_and_head
+from strop.records import Batch
 
-NAME = "strop_learner"
-_LONGEST = 512
-"""Rows above this length go through torch's fused kernel, whose memory does not grow with the square of it."""
+LONGEST = 512
+"""Tokens; the memory of attention here grows with the square of a row, so longer ones go through the model's modules."""
 
 
-def training_net(net: PreTrainedModel) -> PreTrainedModel:
-    """The same model around the same parameters, or `net` itself where the faster parts do not give its logits.
+class PackedDecoder:
+    """States that predict a batch's response tokens, for decoders with RMS norms, rotary positions and a gated MLP.
 
-    Changes of the parameters' values show in both. Nothing of `net` is changed, and no class of transformers.
+    Nothing is assumed about an architecture by its name: `of` returns `None` where modules are missing or of other types
+    (adapters, sliding windows, other activations) and where the numbers differ from the model's own.
     """
-    config = net.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
-    if any(kind != "full_attention" for kind in kinds or ()) or (not kinds and getattr(config, "sliding_window", None)):
-        return net  # a short text does not show the difference, so it cannot be found out by comparing
-    # parameters in the memo are taken over as they are instead of being copied
-    twin = copy.deepcopy(net, {id(weight): weight for weight in net.parameters()}).eval()
-    for name, module in list(twin.named_modules()):
-        if (fast := _fast_norm(module)) is not None:
-            twin.set_submodule(name, fast)
-    if net.device.type == "cpu":
-        twin.set_attn_implementation(NAME)
-    return twin if _same_logits(twin, net) else net
 
+    def __init__(self, net: PreTrainedModel) -> None:
+        decoder: Any = net.get_decoder()
+        self.embedding = _weight(decoder.embed_tokens)
+        self.head = _weight(net.get_output_embeddings())
+        self.last_norm = decoder.norm.weight
+        self.rotary = decoder.rotary_emb
+        self.layers = list(decoder.layers)
+        attention = self.layers[0].self_attn
+        size = attention.head_dim
+        self.shape = Shape(
+            queries=attention.q_proj.out_features // size,
+            keys=attention.k_proj.out_features // size,
+            size=size,
+            scale=attention.scaling,
+            eps=_eps(decoder.norm),
+        )
+        for layer in self.layers:
+            self._check(layer)
 
-def _attention(
-    module: nn.Module,
-    query: Float[Tensor, "N Q L D"],
-    key: Float[Tensor, "N K L D"],
-    value: Float[Tensor, "N K L D"],
-    attention_mask: None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **extras: Any,
-) -> tuple[Float[Tensor, "N L Q D"], None]:
-    """Causal attention in the signature that transformers' attention interface prescribes."""
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if query.shape[2] <= _LONGEST:
-        return CausalAttention.apply(query, key, value, scale), None
-    grouped = key.shape[1] != query.shape[1]
-    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale, enable_gqa=grouped)
-    return mixed.transpose(1, 2), None
-
-
-AttentionInterface.register(NAME, _attention)
-
-
-def _fast_norm(module: nn.Module) -> RMSNorm | None:
-    """The module's replacement, where it is a root-mean-square norm as most models define it."""
-    weight, eps = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
-    if not isinstance(weight, nn.Parameter) or weight.ndim != 1 or not isinstance(eps, float):
-        return None
-    fast = RMSNorm(weight, eps)
-    example = torch.linspace(-2, 3, 2 * weight.numel(), device=weight.device, dtype=weight.dtype).view(2, -1)
-    with torch.no_grad():
-        same = torch.allclose(fast(example), module(example), rtol=1e-2 if weight.dtype == torch.bfloat16 else 1e-5)
-    return fast if same else None
-
-
-def _same_logits(one: PreTrainedModel, other: PreTrainedModel) -> bool:
-    tokens = torch.arange(24, device=other.device).view(2, 12) % other.get_input_embeddings().weight.shape[0]
-    with torch.no_grad():
+    @classmethod
+    def of(cls, net: PreTrainedModel) -> "PackedDecoder | None":
+        """The packed way through a model, where it has one."""
+        config = net.config.get_text_config()
+        kinds = getattr(config, "layer_types", None)
+        # a short text does not show sliding windows, so they cannot be found out by comparing
+        if any(kind != "full_attention" for kind in kinds or ()) or (not kinds and getattr(config, "sliding_window", None)):
+            return None
+        # hooks change what modules compute, and would be passed over
+        if net.device.type != "cpu" or any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()):
+            return None
+        if decoder_and_head(net) is None:
+            return None
         try:
-            actual = one(input_ids=tokens, use_cache=False).logits.float()
-        except Exception:
-            # whatever a foreign forward pass raises when handed other parts means the same: they do not fit
-            return False
-        expected = other(input_ids=tokens, use_cache=False).logits.float()
-    tolerance = 1e-3 if other.dtype == torch.float32 else 5e-2
-    return bool((actual - expected).abs().max() <= tolerance * expected.abs().max())
+            found = cls(net)
+            return found if found._same_states(net) else None
+        except (AttributeError, TypeError):
+            return None
+
+    def fits(self, batch: Batch) -> bool:
+        """Whether all rows are short enough."""
+        sizes = zip(batch.prompts, lengths(batch.mask).tolist(), strict=True)
+        return max((len(prompt) + size for prompt, size in sizes), default=0) <= LONGEST
+
+    def states(self, batch: Batch) -> tuple[Float[Tensor, "R H"], Tensor, Tensor]:
+        """A state for each token that carries loss, before the last norm's weight, and its row and column."""
+        plan = packed(batch, self.embedding.dtype)
+        half = self.shape.size // 2
+        # half of the table: its other half repeats the angles
+        tables = self.rotary(self.embedding.new_empty(1, dtype=torch.float32), plan.positions[None])
+        cos, sin = (table[0, :, None, :half].float() for table in tables)
+        flat = [weight for layer in self.layers for weight in self._joined(layer)]
+        return Decoder.apply(plan, (cos, sin), self.shape, self.embedding, *flat), plan.rows, plan.columns
+
+    def head_weight(self) -> Float[Tensor, "V H"]:
+        """The output layer with the last norm's weight folded in."""
+        return self.head * self.last_norm
+
+    def _joined(self, layer: Any) -> tuple[Tensor | None, ...]:
+        attention, mlp, shape = layer.self_attn, layer.mlp, self.shape
+        parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+        inputs = torch.cat([part.weight for part in parts]) * layer.input_layernorm.weight
+        bias = torch.cat([part.bias for part in parts]) if parts[0].bias is not None else None
+        norms = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+        head_norm = None
+        if norms[0] is not None and norms[1] is not None:
+            counts = (shape.queries, shape.keys)
+            head_norm = torch.cat([n.weight.expand(c, shape.size) for n, c in zip(norms, counts, strict=True)])
+        gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
+        return inputs, bias, head_norm, attention.o_proj.weight, gate_up, mlp.down_proj.weight
+
+    def _check(self, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
+        others = (attention.o_proj, mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+        for part in (*inputs, *others):
+            _weight(part)
+        norms = [layer.input_layernorm, layer.post_attention_layernorm]
+        norms += [norm for name in ("q_norm", "k_norm") if (norm := getattr(attention, name, None)) is not None]
+        plain = (
+            all(_eps(norm) == self.shape.eps for norm in norms)
+            and len({part.bias is None for part in inputs}) == 1
+            and all(part.bias is None for part in others)
+            and isinstance(mlp.act_fn, nn.SiLU)
+            and not getattr(attention, "attention_dropout", 0.0)
+        )
+        if not plain:
+            raise TypeError("a layer of another make")
+
+    def _same_states(self, net: PreTrainedModel) -> bool:
+        """Compare with the model's own states on two short rows that share a prompt."""
+        random = np.random.Generator(np.random.Philox(key=0))
+        vocab = self.embedding.shape[0]
+        prompt, tokens = random.integers(0, vocab, 5), torch.from_numpy(random.integers(0, vocab, (2, 6)))
+        mask = torch.ones(2, 6, dtype=torch.bool)
+        zeros, group = torch.zeros(2, 6), torch.zeros(2, dtype=torch.int64)
+        batch = Batch(
+            tokens=tokens, mask=mask, advantage=zeros, old_logp=zeros, reward=zeros[:, 0], group=group,
+            counts=count(mask, group), prompts=(prompt, prompt),
+        )  # fmt: skip
+        ids = torch.cat([torch.from_numpy(prompt).expand(2, -1), tokens], dim=1)
+        with torch.no_grad():
+            actual = (self.states(batch)[0] @ self.head_weight().T).float()
+            expected = net(input_ids=ids, use_cache=False).logits[:, 4:-1].flatten(0, 1).float()
+        tolerance = 1e-3 if net.dtype == torch.float32 else 5e-2
+        return bool((actual - expected).abs().max() <= tolerance * expected.abs().max())
+
+
+def _weight(module: Any) -> Tensor:
+    # subclasses and wrappers (adapters, quantised layers) compute something else than their weight says
+    if type(module) not in (nn.Linear, nn.Embedding):
+        raise TypeError(f"{type(module).__name__} where a plain layer was expected")
+    return module.weight
+
+
+def _eps(norm: Any) -> float:
+    return float(norm.variance_epsilon)
