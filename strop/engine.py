@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from strop import catalogue
 from strop.episodes import Sampler
 from strop.recipe import Recipe
-from strop.verifiers._pool import JudgePool
+from strop.verifiers import JudgePool
 
 if TYPE_CHECKING:
     from strop.backends.torch.learner import TorchLearner

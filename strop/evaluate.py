@@ -18,7 +18,7 @@ from strop.records import Group
 from strop.scoring import score
 from strop.statistics import bootstrap
 from strop.store.files import write_file
-from strop.verifiers._pool import JudgePool
+from strop.verifiers import JudgePool
 
 
 def evaluate_model(

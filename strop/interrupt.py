@@ -21,7 +21,7 @@ def last_step_on_interrupt(say: Callable[[str], None]) -> Iterator[Callable[[], 
 
     def note(number: int, _: FrameType | None) -> None:
         noted.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
         say("Finishing this step, then saving. Press Ctrl-C again to stop at once.")
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -35,12 +35,11 @@ def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
 
 
 def _lint_sampling(number: int, stage: Any) -> None:
-    episode, objective = stage.episode, stage.objective
-    if not getattr(objective, "skips_zero_advantage", False) and stage.advantage is None:
+    if stage.advantage is None:
         return
     for name, plain in (("top_p", 1.0), ("top_k", 0), ("temperature", 1.0)):
-        value = getattr(episode, name, plain)
-        if value != plain and stage.advantage is not None:
+        value = getattr(stage.episode, name, plain)
+        if value != plain:
             raise ConfigError(
                 f"stages.{number}.episode.{name}={value}: a policy gradient needs samples of the policy itself, and "
                 f"any value but {plain} draws from another distribution and biases the importance ratio. "

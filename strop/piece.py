@@ -26,8 +26,8 @@ def piece(cls: type[T]) -> type[T]:
 
     Bounds are annotations (`Annotated[float, Field(ge=0)]`); the string under a field is its documentation.
     """
-    made = _pydantic_dataclass(frozen=True, config=_CONFIG)(cls)
-    made.__is_piece__ = True  # type: ignore[attr-defined]
+    made: Any = _pydantic_dataclass(frozen=True, config=_CONFIG)(cls)
+    made.__is_piece__ = True
     return made
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from strop.records import Group, Problem, Trajectory
-from strop.verifiers._pool import JudgePool
+from strop.verifiers import JudgePool
 
 
 @dataclass

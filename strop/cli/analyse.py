@@ -135,7 +135,7 @@ def _judge(groups: "list[Group]", verifier: str, values: dict[str, Any], workers
     from rich.progress import track
 
     from strop.records import Group
-    from strop.verifiers._pool import JudgePool
+    from strop.verifiers import JudgePool
 
     bare = next((group for group in groups if group.problem.reference is None), None)
     if bare is not None:

@@ -23,6 +23,20 @@ class FromData:
 
     Source: completion-only supervised fine-tuning; the prompt carries no loss, the end-of-turn token does. A response
     longer than `max_tokens` is cut and then ends without an end-of-turn token.
+
+    >>> from strop.tasks.arithmetic import Arithmetic
+    >>> class Letters:
+    ...     end_id = 0
+    ...     def prompt(self, turns): return np.array([ord(c) for c in turns[-1].content])
+    ...     def encode(self, text): return np.array([ord(c) for c in text])
+    >>> class Source:
+    ...     tokenizer = Letters()
+    >>> task = Arithmetic(levels=(1,))
+    >>> replayed = FromData(direct=1, short=0)([task.problem("train", 0)], sampler=Source(), task=task, samples=1,
+    ...     key=Key.root(0))
+    >>> attempt = next(replayed)
+    >>> attempt.origin, int(attempt.tokens[-1]), len(attempt.tokens) == len(attempt.text) + 1
+    ('expert', 0, True)
     """
 
     direct: Weight = 0.0

@@ -19,6 +19,21 @@ class SingleTurn:
     """The model answers the prompt once, `samples` times independently.
 
     Source: the rollout of GRPO (arXiv:2402.03300) and of most that followed.
+
+    >>> from strop.records import Completion
+    >>> class Parrot:
+    ...     def prompt(self, turns): return np.array([7])
+    ...     def decode(self, tokens): return f"{len(tokens)} tokens"
+    >>> class Cage:
+    ...     tokenizer = Parrot()
+    ...     def generate(self, requests):
+    ...         for i, r in enumerate(requests):
+    ...             for s, _ in enumerate(r.seeds):
+    ...                 yield Completion(request=i, sample=s, tokens=r.prompt, logp=np.zeros(1), finish="stop")
+    >>> problem = Problem(id="a/train/0", task="a", prompt=(Turn("user", "?"),), reference="5")
+    >>> group = SingleTurn()([problem], sampler=Cage(), task=None, samples=2, key=Key.root(0))
+    >>> [(t.sample, t.text, t.length) for t in group]
+    [(0, '1 tokens', 1), (1, '1 tokens', 1)]
     """
 
     max_tokens: Annotated[int, Field(ge=1)] = 160

@@ -7,7 +7,7 @@ comes back as it was. It is an ordinary `tokenizer.json`: nothing of strop is ne
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from strop.errors import ConfigError, did_you_mean
 from strop.text import CLOSE, OPEN
@@ -42,18 +42,19 @@ def config(size: str, tokenizer: "PreTrainedTokenizerFast") -> "Qwen3Config":
 
     if size not in SIZES:
         raise ConfigError(f"Unknown size {size!r}. {did_you_mean(size, SIZES)}")
-    return Qwen3Config(
+    shape: dict[str, Any] = {
         **SIZES[size],
-        vocab_size=len(tokenizer),
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=CONTEXT,
-        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
-    )
+        "vocab_size": len(tokenizer),
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "max_position_embeddings": CONTEXT,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0},
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": tokenizer.convert_tokens_to_ids(END),
+        "pad_token_id": tokenizer.convert_tokens_to_ids(PAD),
+    }
+    return Qwen3Config(**shape)
 
 
 def tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":

@@ -113,10 +113,9 @@ def _put(array: np.ndarray, where: str, tensors: "dict[str, torch.Tensor]") -> s
 
     if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8:
         raise StoreError(f"{where} is a NumPy array of {array.dtype}, which a checkpoint cannot hold; use a list.")
-    # a copy: torch refuses read-only arrays and foreign byte orders; ascontiguousarray would make 0-d into 1-d
-    return _put_tensor(
-        torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C")), where, tensors
-    )
+    # a copy: torch refuses read-only arrays and foreign byte orders
+    copy = np.array(array, dtype=array.dtype.newbyteorder("="))
+    return _put_tensor(torch.from_numpy(copy), where, tensors)
 
 
 def _put_tensor(tensor: "torch.Tensor", where: str, tensors: "dict[str, torch.Tensor]") -> str:

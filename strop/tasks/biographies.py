@@ -34,6 +34,11 @@ class Biographies:
     fact, not by `seed`. Strangers are drawn anew for each problem.
 
     Source: strop's own; synthetic biographies follow arXiv:2309.14316, held-out compositions arXiv:2405.15071.
+
+    >>> from strop.records import Problem, Turn
+    >>> problem = Problem(id="biographies/train/0", task="biographies", prompt=(Turn("user", "?"),), reference="paris")
+    >>> [Biographies().verify(answer, problem).outcome for answer in ("paris", "rome", "<think>paris")]
+    ['right', 'wrong', 'unparsable']
     """
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (1, 2, 3)

@@ -25,6 +25,17 @@ class DataSet:
     a share of the questions, those with the smallest hash. Rows with the same question never stand on both sides.
 
     Source: strop's own; shipped mappings are gsm8k (arXiv:2110.14168), math (2103.03874) and svamp (2103.07191).
+
+    >>> import json, tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+    ...     rows = [{"question": f"{i}+1", "answer": f"so #### {i + 1}"} for i in range(20)]
+    ...     _ = file.write("\\n".join(map(json.dumps, rows)))
+    ...     file.flush()
+    ...     task = DataSet(data=file.name, mapping="gsm8k")
+    ...     task.size("train") + task.size("heldout"), int(task.problem("train", 0).question[:-2]) + 1
+    ...     task.problem("train", 0).reference
+    (20, 1)
+    '1'
     """
 
     data: Annotated[str, Field(min_length=1)]
@@ -78,7 +89,7 @@ class DataSet:
     def verify(self, response: str, problem: Problem) -> Verdict:
         """Judge one response in a worker process of its own; for many, `JudgePool` with the verifier is faster."""
         # rooms are built beside each other: this one needs another's machinery only when it is called
-        from strop.verifiers._pool import judge
+        from strop.verifiers import judge
 
         return judge(self._judge, [(response, problem)], workers=1)[0]
 

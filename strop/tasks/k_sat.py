@@ -25,6 +25,12 @@ class KSat:
     unit propagation with its clause in front, a falsified clause sends it `back` to the last decision.
     Source: the random k-SAT model of Mitchell, Selman and Levesque, AAAI 1992. Departures: rejection as above, and
     fewer clauses than the hardest ratio (4.27 for k = 3), so that a formula fits a short context.
+
+    >>> from strop.records import Problem, Turn
+    >>> clauses = {"variables": 2, "clauses": [[1, 2], [-1, 2]], "solution": "a=0 b=1"}
+    >>> problem = Problem(id="k_sat/train/0", task="k_sat", prompt=(Turn("user", "sat a|b&-a|b"),), reference=clauses)
+    >>> [KSat().verify(answer, problem).outcome for answer in ("a=1 b=1", "a=1 b=0", "b")]
+    ['right', 'wrong', 'unparsable']
     """
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (3, 4)

@@ -23,6 +23,12 @@ class MaxClique:
     Any largest clique counts. The short style grows one (`use` a letter, `left` are those joined to all used so far);
     the long style is branch and bound over all of them in alphabetical order: `no` where even all that is left would
     not beat the best. Source: the search is that of Carraghan and Pardalos, Oper. Res. Lett. 9 (1990).
+
+    >>> from strop.records import Problem, Turn
+    >>> graph = {"edges": ["a-b", "a-c", "b-c", "c-d"], "clique": ["a", "b", "c"]}
+    >>> problem = Problem(id="max_clique/train/0", task="max_clique", prompt=(Turn("user", "clique"),), reference=graph)
+    >>> [MaxClique().verify(answer, problem).outcome for answer in ("c a b", "c d", "a b d")]
+    ['right', 'wrong', 'wrong']
     """
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (5, 6)

@@ -17,6 +17,11 @@ class Mixture:
 
     Source: strop's own. Problem `i` of the mixture is problem `i` of the task it falls to, so ids stay unique and a
     problem can be made again without the mixture.
+
+    >>> from strop.tasks.arithmetic import Arithmetic
+    >>> both = Mixture(tasks=(Arithmetic(levels=(1,)), Arithmetic(levels=(9,))), weights=(3.0, 1.0))
+    >>> [both.problem("train", i).difficulty for i in range(200)].count(1) > 100
+    True
     """
 
     tasks: Annotated[tuple[Any, ...], Field(min_length=1)]

@@ -23,6 +23,14 @@ class ShortestPath:
     Every path of the lowest cost counts. The short style is Dijkstra's relaxations (settled node and distance, then
     the nodes it improves) and the way back; the long style walks all candidates with running costs and leaves one
     when it is no better than the best so far. Source: strop's own; references by networkx.
+
+    >>> from strop.records import Problem, Turn
+    >>> graph = {"edges": [["a", "b", 3], ["b", "d", 2], ["a", "d", 9]], "start": "a", "end": "d"}
+    >>> answer = graph | {"path": ["a", "b", "d"], "cost": 5}
+    >>> prompt = (Turn("user", "a-b3 b-d2 a-d9 from a to d"),)
+    >>> problem = Problem(id="shortest_path/train/0", task="shortest_path", prompt=prompt, reference=answer)
+    >>> [ShortestPath().verify(text, problem).outcome for text in ("a b d 5", "a d 9", "a b d 4")]
+    ['right', 'wrong', 'wrong']
     """
 
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (5, 6)

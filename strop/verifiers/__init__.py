@@ -17,3 +17,8 @@ class Verifier(Protocol):
     isolate: ClassVar[bool]
 
     def __call__(self, response: str, problem: Problem) -> Verdict: ...
+
+
+# at the end: the pool's worker imports this package
+from strop.verifiers._pool import JudgePool as JudgePool
+from strop.verifiers._pool import judge as judge

@@ -149,6 +149,7 @@ def test_what_cannot_be_held_is_named(value: Any, said: str, tmp_path: Path):
     "tree",
     [
         ["record", "os:system", [["command", "touch pwned"]]],
+        ["record", "evil:Evil", []],
         ["record", "strop.store.files:remove", [["path", "x"]]],
         ["record", "strop.store.files:Path.cwd", []],
         ["record", "strop.nothing:Here", []],
@@ -158,6 +159,9 @@ def test_what_cannot_be_held_is_named(value: Any, said: str, tmp_path: Path):
 )  # fmt: skip
 def test_a_hostile_file_runs_nothing(tree: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    evil = "import dataclasses, pathlib\npathlib.Path('pwned').touch()\n@dataclasses.dataclass\nclass Evil: pass\n"
+    (tmp_path / "evil.py").write_text(evil)
     text = json.dumps({"version": "1", "tree": tree}).encode()
     save_file({"__tree__": torch.frombuffer(bytearray(text), dtype=torch.uint8)}, tmp_path / "t.safetensors")
     if tree == {"a": 1}:

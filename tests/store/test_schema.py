@@ -114,6 +114,7 @@ def test_the_code_of_the_page_runs(write_run, tmp_path: Path, monkeypatch: pytes
     assert len(blocks) == 5
     write_run("runs/grpo-1")
     monkeypatch.chdir(tmp_path)
+    pytest.importorskip("pandas")
     names: dict[str, Any] = {}
     exec("\n".join(blocks), names)
     assert names["lost"].column_names == ["problem_id", "question", "before", "after"]

@@ -103,8 +103,8 @@ def _forward(stream: Tensor, w: LayerWeights, plan: Packed, rotary: tuple[Tensor
     joined = F.linear(unit, w.inputs, w.bias).view(len(unit), -1, shape.size)
     turning, heads, heads_inverse = joined[:, :both].float(), None, None
     if w.head_norm is not None:
-        heads, heads_inverse = _normalise(turning, shape.eps, low)
-        turning = heads * w.head_norm.float()
+        wide, heads_inverse = _normalise(turning, shape.eps, torch.float32)
+        turning, heads = wide * w.head_norm.float(), wide.to(low)
     turned = _rotate(turning, *rotary).to(low)
     mixed = torch.empty(len(unit), shape.queries * shape.size, dtype=low)
     query, key, value = turned[:, : shape.queries], turned[:, shape.queries :], joined[:, both:]
@@ -139,13 +139,13 @@ def _backward(
     prefix = None
     for block, saved in zip((plan.responses, plan.prompts), reversed(kept.attention), strict=True):
         prefix = _attend_backward(block, saved, grad_mixed, grad_joined, shape, plan, prefix)
-    turned = _rotate(grad_joined[:, :both].float(), rotary[0], -rotary[1])
+    turned = _rotate(grad_joined[:, :both].float(), rotary[0], -rotary[1]).to(grad.dtype)
     grad_norm = None
     if w.head_norm is not None:
         assert kept.heads is not None
         assert kept.heads_inverse is not None
-        grad_norm = (turned * kept.heads).sum(dim=0).to(w.head_norm.dtype)
-        turned = _normalise_backward(turned.mul_(w.head_norm).to(grad.dtype), kept.heads, kept.heads_inverse)
+        grad_norm = (turned * kept.heads).sum(dim=0)
+        turned = _normalise_backward(turned.mul_(w.head_norm), kept.heads, kept.heads_inverse)
     grad_joined[:, :both] = turned
     flat = grad_joined.view(len(grad), -1)
     grad_inputs = flat.T @ kept.unit
@@ -163,8 +163,9 @@ def _normalise(states: Float[Tensor, "*rows H"], eps: float, low: torch.dtype) -
 
 def _normalise_backward(grad: Tensor, unit: Tensor, inverse: Tensor) -> Tensor:
     """The part of a gradient along the state changes its length, which normalising takes away again."""
-    share = (grad * unit).sum(dim=-1, keepdim=True, dtype=torch.float32).div_(-grad.shape[-1])
-    return torch.addcmul(grad, unit, share.to(grad.dtype)).mul_(inverse.to(grad.dtype))
+    # sums are fp32 inside the kernel, whatever they are rounded to; mixed precisions would cost passes of their own
+    share = (grad * unit).sum(dim=-1, keepdim=True).div_(-grad.shape[-1])
+    return torch.addcmul(grad, unit, share).mul_(inverse.to(grad.dtype))
 
 
 def _rotate(heads: Float[Tensor, "M A D"], cos: Float[Tensor, "M 1 E"], sin: Float[Tensor, "M 1 E"]) -> Tensor:

@@ -95,7 +95,10 @@ def layout(batch: Batch) -> tuple[Int[Tensor, "N L"], Int[np.ndarray, " N"]]:
 
 
 def head_logp(
-    states: Float[Tensor, "M H"], weight: Float[Tensor, "V H"], bias: Float[Tensor, " V"] | None, targets: Int[Tensor, " M"]
+    states: Float[Tensor, "M H"],
+    weight: Float[Tensor, "V H"],
+    bias: Float[Tensor, " V"] | None,
+    targets: Int[Tensor, " M"],
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
     """The log-probability of one target for each state, and the entropy of its distribution."""
     return _HeadLogp.apply(states, weight, bias, targets)  # type: ignore[no-any-return]

@@ -50,7 +50,9 @@ class PackedDecoder:
         config = net.config.get_text_config()
         kinds = getattr(config, "layer_types", None)
         # a short text does not show sliding windows, so they cannot be found out by comparing
-        if any(kind != "full_attention" for kind in kinds or ()) or (not kinds and getattr(config, "sliding_window", None)):
+        if any(kind != "full_attention" for kind in kinds or ()) or (
+            not kinds and getattr(config, "sliding_window", None)
+        ):
             return None
         # hooks change what modules compute, and would be passed over
         if net.device.type != "cpu" or any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()):
@@ -107,7 +109,7 @@ class PackedDecoder:
             all(_eps(norm) == self.shape.eps for norm in norms)
             and len({part.bias is None for part in inputs}) == 1
             and all(part.bias is None for part in others)
-            and isinstance(mlp.act_fn, nn.SiLU)
+            and type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation")
             and not getattr(attention, "attention_dropout", 0.0)
         )
         if not plain:
