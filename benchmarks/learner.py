@@ -2,8 +2,8 @@
 
     python benchmarks/learner.py [--threads 2] [--precision bf16] [--rows 256] [--budget 16384]
 
-Prompt and response tokens both count, whatever the learner really has to compute. `modules` is the same step through the
-model's own modules; the difference is what packing and the written-out passes save.
+Prompt and response tokens both count, whatever the learner really has to compute. `modules` is the same step through
+the model's own modules; the difference is what packing and the written-out passes save.
 """
 
 import argparse

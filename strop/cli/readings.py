@@ -39,10 +39,8 @@ class Readings:
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Take in the numbers of a step; a second call for the same step adds to the first."""
-        new = step != self.at
         self.at = step
-        if new:
-            self._recent.append((self._now(), step))
+        self._recent.append((self._now(), step))
         for name, value in metrics.items():
             number = float(value)
             self.latest[name] = number

@@ -1,12 +1,14 @@
 """Load, save and make causal language models: weights, tokenizer and context length in one record."""
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+import transformers
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
@@ -42,7 +44,8 @@ def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel
     place, hub = _locate(str(name_or_path))
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "stored": "auto"}[precision]
     try:
-        net = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        with without_bars():
+            net = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except Exception as error:
         # transformers, huggingface_hub and safetensors each raise their own kinds
         raise BackendError(_cannot_load(place, hub, error)) from error
@@ -52,8 +55,21 @@ def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel
 
 def save(model: LanguageModel, folder: str | Path) -> None:
     """Write weights (safetensors), configuration and tokenizer; `load(folder)` and transformers read them back."""
-    model.net.save_pretrained(str(folder))
+    with without_bars():
+        model.net.save_pretrained(str(folder))
     model.tokenizer.save(folder)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Without transformers' own progress bars, which would write into strop's display."""
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers.utils.logging.enable_progress_bar()
 
 
 def initialise(config: Mapping[str, Any] | PreTrainedConfig, seed: int, tokenizer: ChatTokenizer) -> LanguageModel:

@@ -3,6 +3,8 @@
 import io
 import subprocess
 import sys
+import threading
+import time
 import types
 from collections.abc import Iterator
 
@@ -52,8 +54,9 @@ def test_time_left_follows_the_recent_pace():
         clock.time += 10.0
         readings.step(step, STEP)
     assert readings.left == pytest.approx(10.0)  # the slow steps have pushed the quick ones out
-    readings.step(99, HELDOUT)  # the same step again is no new step
-    assert readings.left == pytest.approx(10.0)
+    clock.time += 190.0
+    readings.step(99, HELDOUT)  # what an evaluation takes is spread over the steps it comes with
+    assert readings.left == pytest.approx((18 * 10.0 + 190.0) / 18)
 
 
 def test_split_of_time_by_hand():
@@ -184,17 +187,31 @@ def test_live_goes_to_its_stream_and_restores_the_cursor(capfd: pytest.CaptureFi
     assert capfd.readouterr() == ("", "")
 
 
-def test_live_reads_while_the_loop_writes():
+def test_a_thread_reads_while_the_loop_writes():
     """The panel is drawn from another thread: it must stand any state between two calls."""
-    show = Live(console=Console(file=io.StringIO(), width=80, force_terminal=True))
-    show._live.refresh_per_second = 200
-    show.start("grpo", 40_000)
-    for step in range(1, 40_001):
-        show.step(step, STEP)
-    thread = show._live._refresh_thread
-    assert thread is not None
-    assert thread.is_alive()
-    show.finish()
+    readings, faults, done = Readings(time.monotonic), [], threading.Event()
+    readings.start("grpo", 10)
+
+    def draw() -> None:
+        while not done.is_set():
+            try:
+                drawn(readings, 80)
+                assert sum((readings.split or {"": 1.0}).values()) == pytest.approx(1.0)
+            except Exception as error:
+                faults.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for step in range(20_000):
+            readings.step(step, STEP)
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert not faults
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ Run by hand where TRL is installed (`pip install strop[bench]`), again when the 
 
     python tests/data/make_trl_numbers.py
 
-TRL's own code computes everything that is written: the trainers are built as a user builds them, and their loss method is
-called with a batch. Only generation is bypassed, so that the batch is known.
+TRL's own code computes everything that is written: the trainers are built as a user builds them, and their loss method
+is called with a batch. Only generation is bypassed, so that the batch is known.
 """
 
 import json
@@ -49,7 +49,7 @@ def weights(seed: int) -> dict[str, list]:
 
 
 def near(policy: dict[str, list], seed: int) -> dict[str, list]:
-    """A reference close to the policy: strop bounds each token's k3 at 10, TRL does not, and the test is not about that."""
+    """A reference close to the policy: strop bounds each token's k3 at 10, TRL does not; the test is not about that."""
     other = weights(seed)
     mixed = {name: torch.tensor(policy[name]) * 0.97 + torch.tensor(other[name]) * 0.03 for name in policy}
     return {name: value.mul(1000).round().div(1000).tolist() for name, value in mixed.items()}
@@ -112,9 +112,11 @@ def grpo(policy: dict, reference: dict, loss_type: str, beta: float = 0.0, by_ra
         )
     )  # fmt: skip
     net = model(policy)
-    trainer = GRPOTrainer(
-        net, lambda completions, **_: [0.0] * len(completions), args, prompts(), processing_class=tokenizer()
-    )
+
+    def reward(completions: list, **_: Any) -> list[float]:
+        return [0.0] * len(completions)
+
+    trainer = GRPOTrainer(net, reward, args, prompts(), processing_class=tokenizer())
     trainer.current_gradient_accumulation_steps = 1
     prompt, completion = padded(BATCH["prompts"], left=True), padded(BATCH["responses"])
     inputs = {

@@ -70,6 +70,11 @@ def test_arrays_and_scalars(dtype: str, tmp_path: Path):
     assert same(back(tree, tmp_path), tree)
 
 
+def test_foreign_byte_order_comes_back_native(tmp_path: Path):
+    found = back(np.array([1, -2, 70_000], ">i4"), tmp_path)
+    assert same(found, np.array([1, -2, 70_000], "=i4"))
+
+
 def test_plain_data(tmp_path: Path):
     tree = {
         "ints": (0, -1, 2**63, 2**200, -(2**64)),

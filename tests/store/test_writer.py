@@ -267,13 +267,19 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen[str]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-c", _SERVER]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-    ) as process:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+        start_new_session=True,
+    )
+    with process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
+        # its writers too, where a test failed before it could
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _start(server: subprocess.Popen[str], run: Path, last: int) -> int:

@@ -12,7 +12,7 @@ from strop.backends.torch.logprobs import Scored, Scorer
 from strop.backends.torch.weights import Masters, Tree, check_names
 from strop.batching import count, lengths, select
 from strop.errors import BackendError
-from strop.models.language_model import LanguageModel
+from strop.models.language_model import LanguageModel, without_bars
 from strop.objectives import Average, Objective
 from strop.recipe import AdamW
 from strop.records import Batch, Float, Report
@@ -128,7 +128,8 @@ class TorchLearner:
         fp32 = {id(weight): master.detach().clone() for weight, master in masters}
         named = dict(self.net.named_parameters(remove_duplicate=False))
         weights = {n: fp32.get(id(named.get(n)), value) for n, value in self.net.state_dict().items()}
-        self.net.save_pretrained(folder, state_dict=weights)
+        with without_bars():
+            self.net.save_pretrained(folder, state_dict=weights)
         config = copy.deepcopy(self.net.config)
         config.dtype = torch.float32
         config.save_pretrained(folder)

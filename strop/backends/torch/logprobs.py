@@ -35,9 +35,9 @@ class Scored:
 class Scorer:
     """Runs a net over prompts and responses and reads off what an objective needs.
 
-    Rows are padded on the right; a causal model never looks there, so no mask is made. Where `head(decoder(x))` are the
-    model's logits, only positions that carry loss go through the head; where the model has the usual layout and rows are
-    short, they are packed (`training.py`).
+    Rows are padded on the right; a causal model never looks there, so no mask is made. Where `head(decoder(x))` are
+    the model's logits, only positions that carry loss go through the head; where the model has the usual layout and
+    rows are short, they are packed (`training.py`).
     """
 
     def __init__(self, net: PreTrainedModel) -> None:

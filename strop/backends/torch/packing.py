@@ -112,7 +112,7 @@ def packed(batch: Batch, dtype: torch.dtype) -> Packed:
 def _block(
     start: int, begin: np.ndarray, sizes: np.ndarray, prefix: np.ndarray, owner: np.ndarray, lead: np.ndarray, dtype: torch.dtype
 ) -> Block:
-    steps = int(sizes.max(initial=0))
+    steps = max(int(sizes.max(initial=0)), 1)
     grid = np.arange(steps)
     there = grid < sizes[:, None]
     query = np.where(there, begin[:, None] + grid, begin[:, None] if len(begin) else 0)

@@ -1,4 +1,4 @@
-"""The learner's own way through the usual decoder layout, on a CPU: no padding, shared prompts, few passes over memory."""
+"""The learner's own way through the usual decoder layout, on a CPU: nothing padded, prompts shared, few passes."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from strop.models.language_model import decoder_and_head
 from strop.records import Batch
 
 LONGEST = 512
-"""Tokens; the memory of attention here grows with the square of a row, so longer ones go through the model's modules."""
+"""Tokens; attention's memory grows with the square of a row here, so longer ones go through the model's modules."""
 
 
 class PackedDecoder:
     """States that predict a batch's response tokens, for decoders with RMS norms, rotary positions and a gated MLP.
 
-    Nothing is assumed about an architecture by its name: `of` returns `None` where modules are missing or of other types
-    (adapters, sliding windows, other activations) and where the numbers differ from the model's own.
+    Nothing is assumed about an architecture by its name: `of` returns `None` where modules are missing or of other
+    types (adapters, sliding windows, other activations) and where the numbers differ from the model's own.
     """
 
     def __init__(self, net: PreTrainedModel) -> None:
@@ -50,9 +50,8 @@ class PackedDecoder:
         config = net.config.get_text_config()
         kinds = getattr(config, "layer_types", None)
         # a short text does not show sliding windows, so they cannot be found out by comparing
-        if any(kind != "full_attention" for kind in kinds or ()) or (
-            not kinds and getattr(config, "sliding_window", None)
-        ):
+        windowed = any(kind != "full_attention" for kind in kinds) if kinds else getattr(config, "sliding_window", None)
+        if windowed:
             return None
         # hooks change what modules compute, and would be passed over
         if net.device.type != "cpu" or any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()):
@@ -89,11 +88,10 @@ class PackedDecoder:
         parts = (attention.q_proj, attention.k_proj, attention.v_proj)
         inputs = torch.cat([part.weight for part in parts]) * layer.input_layernorm.weight
         bias = torch.cat([part.bias for part in parts]) if parts[0].bias is not None else None
-        norms = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
         head_norm = None
-        if norms[0] is not None and norms[1] is not None:
-            counts = (shape.queries, shape.keys)
-            head_norm = torch.cat([n.weight.expand(c, shape.size) for n, c in zip(norms, counts, strict=True)])
+        if getattr(attention, "q_norm", None) is not None:
+            counts = ((attention.q_norm, shape.queries), (attention.k_norm, shape.keys))
+            head_norm = torch.cat([norm.weight.expand(heads, shape.size) for norm, heads in counts])
         gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
         return inputs, bias, head_norm, attention.o_proj.weight, gate_up, mlp.down_proj.weight
 
@@ -107,6 +105,7 @@ class PackedDecoder:
         norms += [norm for name in ("q_norm", "k_norm") if (norm := getattr(attention, name, None)) is not None]
         plain = (
             all(_eps(norm) == self.shape.eps for norm in norms)
+            and len(norms) in (2, 4)
             and len({part.bias is None for part in inputs}) == 1
             and all(part.bias is None for part in others)
             and type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation")

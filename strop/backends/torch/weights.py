@@ -46,8 +46,9 @@ class Masters:
     def gather(self, loss: Tensor) -> None:
         """Add the gradient of one micro-batch's loss, in fp32."""
         found = torch.autograd.grad(loss, self.weights, allow_unused=True)
-        pairs = [(mine, new) for mine, new in zip(self.grads, found, strict=True) if new is not None]
-        torch._foreach_add_([mine for mine, _ in pairs], [new.float() for _, new in pairs])
+        for mine, new in zip(self.grads, found, strict=True):
+            if new is not None:
+                mine.add_(new)
 
     def update(self, optimizer: AdamW, lr: float) -> tuple[float, bool]:
         """One step of AdamW with the gathered gradient, which is then forgotten; the gradient's norm before clipping.
@@ -89,7 +90,8 @@ class Masters:
     def push(self) -> None:
         """Write the masters into the net's weights, in place."""
         with torch.no_grad():
-            torch._foreach_copy_([weight.detach() for weight in self.weights], self.masters)
+            for weight, master in zip(self.weights, self.masters, strict=True):
+                weight.copy_(master)
 
     def snapshot(self) -> list[Tensor]:
         """The net's weights as they are now, in its compute precision."""
