@@ -178,7 +178,7 @@ class Batch:
     group: "Int[torch.Tensor, ' N']"
     """Rows of one problem (or one preference pair) share a number."""
     counts: Counts
-    prompts: tuple[Int[np.ndarray, " S"], ...] = ()
+    prompts: tuple[Int[np.ndarray, " _"], ...] = ()
     """Prompt tokens of each row, for whoever computes log-probabilities."""
     origin: tuple[Origin, ...] = ()
     ref_logp: "Float[torch.Tensor, 'N T'] | None" = None

@@ -77,10 +77,10 @@ def batch() -> Batch:
     return pack(groups, Given())[0]
 
 
-def gradient_of(objective, average, budget: int) -> tuple[float, dict[str, torch.Tensor]]:
+def gradient_of(objective, average, budget: int, tokenizer) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradient as the learner gathers them, before the optimiser has a say."""
     made = net(TRL["policy"])
-    learner = TorchLearner(LanguageModel(made, None, "", 64), token_budget=budget)  # type: ignore[arg-type]
+    learner = TorchLearner(LanguageModel(made, tokenizer, "", 64), token_budget=budget)
     reference = net(TRL["reference"])
     learner.reference = [parameter.detach() for parameter in reference.parameters()]
     gathered: dict[str, torch.Tensor] = {}
@@ -96,8 +96,8 @@ def gradient_of(objective, average, budget: int) -> tuple[float, dict[str, torch
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("budget", [1000, 1])
-def test_loss_and_gradient(name, budget):
-    loss, actual = gradient_of(*CASES[name], budget)
+def test_loss_and_gradient(name, budget, tokenizer):
+    loss, actual = gradient_of(*CASES[name], budget, tokenizer)
     assert loss == pytest.approx(TRL[name]["loss"], abs=1e-5)
     expected = {n: torch.tensor(g) for n, g in TRL[name]["gradient"].items()}
     assert actual.keys() == expected.keys()

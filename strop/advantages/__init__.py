@@ -4,11 +4,12 @@ An advantage is a piece: `advantage(rewards) -> Float["P G"]`, one row for each 
 stays NaN; it neither counts nor reaches the learner. `pack` spreads each number over the tokens of its attempt.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from strop.records import Float, np
 
 
+@runtime_checkable
 class Advantage(Protocol):
     """What the loop needs of an advantage."""
 

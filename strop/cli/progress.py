@@ -54,6 +54,7 @@ class Plain:
         self._stream, self._every, self._now = stream, every, now
         self._readings = Readings(now)
         self._shown = float("-inf")
+        self._waiting = False
 
     def start(self, recipe: str, total_steps: int, done: int = 0) -> None:
         self._readings.start(recipe, total_steps, done)
@@ -67,8 +68,8 @@ class Plain:
         self._readings.step(step, metrics)
         now = self._now()
         # a held-out evaluation is rare and is what people look for
-        due = now - self._shown >= self._every or step >= self._readings.total
-        if due or any(name.startswith("accuracy/heldout") for name in metrics):
+        self._waiting = now - self._shown < self._every and "accuracy/heldout" not in metrics
+        if not self._waiting:
             self._shown = now
             self.message(self._readings.line())
 
@@ -77,6 +78,9 @@ class Plain:
             print(printable(text), file=self._stream, flush=True)
 
     def finish(self, summary: str = "") -> None:
+        if self._waiting:
+            self._waiting = False
+            self.message(self._readings.line())
         if summary:
             self.message(summary)
 

@@ -16,7 +16,7 @@ gives the mean over rows, and no objective needs to know how it will be averaged
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from strop.records import Batch, Float
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What the learner needs of an objective."""
 
@@ -41,6 +42,7 @@ class Objective(Protocol):
     def log(self, logp: "Float[Tensor, 'N T']", batch: Batch) -> "Mapping[str, Float[Tensor, 'N T']]": ...
 
 
+@runtime_checkable
 class Average(Protocol):
     """What the learner needs of an average: per-token losses to one number."""
 

@@ -109,10 +109,16 @@ def _charts(metrics: "pa.Table") -> list[dict[str, Any]]:
             traces = [trace for trace in traces if any(trace["y"])]
         used |= set(found)
         if traces:
-            charts.append({"title": title, "note": note, "kind": kind, "traces": traces, "rest": False})
+            # a curve that is left alone of several still needs its name
+            legend = len(wanted) > 1
+            charts.append(
+                {"title": title, "note": note, "kind": kind, "traces": traces, "rest": False, "legend": legend}
+            )
     for name in sorted(set(names) - used - helpers):
         if trace := _trace(metrics, name):
-            charts.append({"title": name, "note": "", "kind": "number", "traces": [trace], "rest": True})
+            charts.append(
+                {"title": name, "note": "", "kind": "number", "traces": [trace], "rest": True, "legend": False}
+            )
     return charts
 
 
@@ -166,8 +172,9 @@ def _lengths(connection: "duckdb.DuckDBPyConnection") -> list[dict[str, Any]]:
             bins = range(_BINS + 1)
             traces.append({"name": name, "x": [(b + 0.5) * width for b in bins], "y": [at.get(b, 0.0) for b in bins]})
         steps = f"step {low}" if low == high else f"steps {low} to {high}"
-        charts.append({"title": f"Lengths in the {label} steps", "kind": "bars", "traces": traces, "rest": False,
-                       "note": f"Share of the training attempts of {steps} by written tokens."})  # fmt: skip
+        note = f"Share of the training attempts of {steps} by written tokens."
+        title = f"Lengths in the {label} steps"
+        charts.append({"title": title, "note": note, "kind": "bars", "traces": traces, "rest": False, "legend": True})
     return charts
 
 

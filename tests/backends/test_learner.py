@@ -86,7 +86,7 @@ def assert_close(actual: dict[str, Tensor], expected: dict[str, Tensor], atol: f
 
 @pytest.mark.parametrize(("objective", "average"), LOSSES)
 @pytest.mark.parametrize("budget", [10_000, 24])
-@pytest.mark.parametrize("kind", ["qwen3", "qwen2", "llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("kind", ["qwen3", "qwen2", "llama", "gemma2"])
 def test_step_equals_the_loop(objective, average, budget, kind, tiny_model):
     batch = random_batch()
     expected, norm = loop_step(tiny_model(kind), batch, objective, average, ADAMW, 1e-3)

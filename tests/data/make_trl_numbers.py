@@ -80,8 +80,9 @@ def padded(rows: list[list], left: bool = False, fill: float = 0) -> torch.Tenso
 
 def settings(**more: Any) -> dict[str, Any]:
     return {
-        "output_dir": tempfile.mkdtemp(), "report_to": [], "use_cpu": True, "bf16": False, "gradient_checkpointing": False,
-        "per_device_train_batch_size": 4, "learning_rate": 1e-3, "logging_strategy": "no",
+        "output_dir": tempfile.mkdtemp(), "report_to": [], "use_cpu": True, "bf16": False,
+        "gradient_checkpointing": False, "per_device_train_batch_size": 4, "learning_rate": 1e-3,
+        "logging_strategy": "no",
     } | more  # fmt: skip
 
 
