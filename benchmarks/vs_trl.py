@@ -24,9 +24,10 @@ TRL_SETTINGS: dict[str, dict[str, Any]] = {
     "bf16 autocast, micro-batches of 64": {"weights": "float32", "bf16": True, "micro": 64},
     "bf16 weights, one batch": {"weights": "bfloat16", "bf16": True, "micro": 256},
     "bf16 weights, micro-batches of 64": {"weights": "bfloat16", "bf16": True, "micro": 64},
-    "fp32, one batch": {"weights": "float32", "bf16": False, "micro": 256},
+    "bf16 weights, micro-batches of 16": {"weights": "bfloat16", "bf16": True, "micro": 16},
+    "fp32, micro-batches of 64": {"weights": "float32", "bf16": False, "micro": 64},
 }
-BEST = "bf16 weights, one batch"
+BEST = "bf16 weights, micro-batches of 64"
 
 
 def strop_rate(model: str, steps: int) -> dict[str, float]:

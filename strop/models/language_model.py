@@ -45,7 +45,9 @@ def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "stored": "auto"}[precision]
     try:
         with without_bars():
-            net = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+            net = AutoModelForCausalLM.from_pretrained(
+                place, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            )
     except Exception as error:
         # transformers, huggingface_hub and safetensors each raise their own kinds
         raise BackendError(_cannot_load(place, hub, error)) from error

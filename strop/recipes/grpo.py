@@ -51,7 +51,7 @@ def grpo(
                 advantage=GroupNorm(),
                 objective=ClipHigher(low=0.2, high=0.2, kl_coef=kl_coef),
                 average=SequenceMean(),
-                optimizer=AdamW(lr=rate(model, 3e-4, 1e-6)),
+                optimizer=AdamW(lr=rate(model, 1e-4, 1e-6)),
             ),
         ),
     )

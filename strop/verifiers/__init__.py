@@ -20,5 +20,5 @@ class Verifier(Protocol):
 
 
 # at the end: the pool's worker imports this package
-from strop.verifiers._pool import JudgePool as JudgePool
-from strop.verifiers._pool import judge as judge
+from strop.verifiers._pool import JudgePool as JudgePool  # noqa: E402
+from strop.verifiers._pool import judge as judge  # noqa: E402

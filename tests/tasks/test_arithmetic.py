@@ -63,8 +63,8 @@ def test_slips_are_wrong_lines_and_some_long_chains_repair_them():
 
 @pytest.mark.parametrize(
     ("answer", "expected"),
-    [("12", "right"), ("012", "right"), ("13", "wrong"), ("-12", "wrong"), ("1_2", "unparsable"), ("12.0", "unparsable"),
-     ("", "unparsable"), ("١٢", "unparsable"), ("--12", "wrong"), ("1" * 13, "unparsable")],
+    [("12", "right"), ("012", "right"), ("13", "wrong"), ("-12", "wrong"), ("1_2", "unparsable"), ("12.0",
+    "unparsable"), ("", "unparsable"), ("١٢", "unparsable"), ("--12", "wrong"), ("1" * 13, "unparsable")],
 )  # fmt: skip
 def test_answers_by_hand(answer: str, expected: str):
     task = Arithmetic()

@@ -1,4 +1,5 @@
-"""A decoder's forward and backward pass over packed tokens, written out: as few passes over memory as products allow."""
+"""A decoder's forward and backward pass over packed tokens, written out: as few passes over memory as products
+allow."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -219,7 +220,7 @@ def _attend_backward(
     padded = grad_mixed.new_zeros(rows * block.steps, grad_mixed.shape[1])
     padded[block.places] = grad_mixed[here]
     grad = padded.view(rows, block.steps, shape.queries, shape.size).transpose(1, 2).reshape(q.shape)
-    slope = torch._softmax_backward_data(torch.bmm(grad, v.transpose(1, 2)), weights, -1, low)
+    slope = torch.ops.aten._softmax_backward_data(torch.bmm(grad, v.transpose(1, 2)), weights, -1, low)
     zero = q.new_zeros(())
     grad_q = torch.baddbmm(zero, slope, k, beta=0, alpha=shape.scale)
     grad_k = torch.baddbmm(zero, slope.transpose(1, 2), q, beta=0, alpha=shape.scale)

@@ -79,7 +79,9 @@ def packed(batch: Batch, dtype: torch.dtype) -> Packed:
     tokens = batch.tokens.numpy()
     ids = np.concatenate([*prompts, *(row[:size] for row, size in zip(tokens, sizes, strict=True))])
     own = np.asarray(owner)
-    positions = np.concatenate([*map(np.arange, starts), *(starts[p] + np.arange(n) for p, n in zip(own, sizes, strict=True))])
+    positions = np.concatenate(
+        [*map(np.arange, starts), *(starts[p] + np.arange(n) for p, n in zip(own, sizes, strict=True))]
+    )
     first = np.concatenate([[0], np.cumsum(starts)])[:-1]
     begin = written + np.concatenate([[0], np.cumsum(sizes)])[:-1]
 
@@ -110,7 +112,13 @@ def packed(batch: Batch, dtype: torch.dtype) -> Packed:
 
 
 def _block(
-    start: int, begin: np.ndarray, sizes: np.ndarray, prefix: np.ndarray, owner: np.ndarray, lead: np.ndarray, dtype: torch.dtype
+    start: int,
+    begin: np.ndarray,
+    sizes: np.ndarray,
+    prefix: np.ndarray,
+    owner: np.ndarray,
+    lead: np.ndarray,
+    dtype: torch.dtype,
 ) -> Block:
     steps = max(int(sizes.max(initial=0)), 1)
     grid = np.arange(steps)
