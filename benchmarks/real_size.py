@@ -3,8 +3,8 @@
     python benchmarks/real_size.py ../shared/data/gsm8k_train.jsonl --steps 3
 
 The checkpoint has the shape of Qwen2.5-0.5B (494 M parameters, vocabulary 151,936) and random weights, so it runs where
-no hub can be reached and learns nothing; what is shown is that the ordinary path carries it. Rewards come from the
-length, which differs between random answers, so that the learner has something to do.
+no hub can be reached and learns nothing; what is shown is that the ordinary path carries it. Random answers are all
+wrong, so every answer gets the advantage 1: the learner then does all the work of a step.
 """
 
 import argparse
@@ -52,7 +52,6 @@ def main() -> None:
         language_model.save(made, Path(folder) / "model")
         del made
         prepared = time.perf_counter() - started
-        by_length = {"piece": "soft_overlong", "max_length": args.max_tokens, "buffer": args.max_tokens - 1}
         recipe = override(
             grpo(
                 "gsm8k", model=f"{folder}/model", data=args.data, steps=args.steps, problems=args.problems,
@@ -60,7 +59,7 @@ def main() -> None:
             ),
             [
                 "heldout.problems=4", "heldout.every=0", "checkpoint_every=0", "token_budget=2048",
-                f"stages.0.rewards={json.dumps([by_length])}",
+                "stages.0.advantage=null",
             ],
         )  # fmt: skip
         run = strop.run(recipe, out=Path(folder) / "run", display=progress("plain"))
