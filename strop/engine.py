@@ -52,8 +52,6 @@ def open_engine(recipe: Recipe) -> Iterator[Engine]:
     lint(recipe, model.tokenizer, model.context)
     if model.net.device.type == "cpu":
         model.net.set_attn_implementation("eager")  # SDPA's backward pass on a CPU takes twice as long
-    if recipe.compile:
-        model.net.get_decoder().compile(dynamic=True)
     learner = TorchLearner(model, token_budget=recipe.token_budget, dtype=resolve(recipe.precision, model.net.device))
     if any("ref_logp" in stage.objective.needs for stage in recipe.stages):
         learner.set_reference()

@@ -118,8 +118,6 @@ class Recipe:
     heldout: Heldout = dataclasses.field(default_factory=Heldout)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Compute precision; master weights are always fp32. `auto` measures which is faster here."""
-    compile: bool = False
-    """Compile the learner's decoder: minutes at the start (a C++ compiler is needed), faster steps in a long run."""
     token_budget: Positive = 16384
     """Most tokens, padding included, in one micro-batch."""
     slots: Positive = 256

@@ -48,7 +48,6 @@ def tiny(name: str) -> Recipe:
         heldout=Heldout(problems=16, every=0, episode=episode),
         precision="fp32",
         checkpoint_every=0,
-        compile=False,
     )
 
 
