@@ -26,7 +26,7 @@ def example(cls: type) -> Any:
     try:
         return cls(**{f.name: REQUIRED[hints[f.name]] for f in missing})
     except (KeyError, ValueError) as error:
-        pytest.skip(f"{cls.__name__} has no example: {error!r}")
+        pytest.fail(f"{cls.__name__} needs an example: give REQUIRED a value for {error!r}")
 
 
 def broken(findings: list[contracts.Finding]) -> list[str]:
