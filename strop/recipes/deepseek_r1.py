@@ -3,6 +3,7 @@ from typing import Any
 
 from strop.episodes.from_data import FromData
 from strop.recipe import Recipe
+from strop.recipes._defaults import rate
 from strop.recipes.grpo import grpo
 from strop.recipes.rft import rft
 from strop.recipes.sft import sft
@@ -31,10 +32,11 @@ def deepseek_r1(
     base = grpo(task, steps=(steps - cold) // 2, **shared)
     begin, learn = sft(task, steps=cold, **shared).stages[0], base.stages[0]
     select = rft(task, steps=1, problems=512, samples=8, **shared).stages[0]
+    optimizer = replace(select.optimizer, lr=rate(model, 1e-4, 1e-5))
     stages = (
         replace(begin, name="cold start", episode=FromData(short=0.0, long=1.0, max_tokens=max_tokens)),
         replace(learn, name="reasoning", forget=1),
-        replace(select, name="rejection sampling", restart=restart, minibatches=32),
+        replace(select, name="rejection sampling", restart=restart, minibatches=16, optimizer=optimizer),
         replace(learn, name="last", steps=steps - cold - learn.steps, forget=2),
     )
     return replace(

@@ -3,6 +3,7 @@ from typing import Any
 
 from strop.curators.keep_correct import KeepCorrect
 from strop.recipe import Recipe
+from strop.recipes._defaults import rate
 from strop.recipes.rft import rft
 
 
@@ -28,7 +29,8 @@ def expert_iteration(
         task, model=model, data=data, steps=steps, seed=seed, problems=problems, samples=samples, max_tokens=max_tokens
     )
     curator = KeepCorrect(per_problem=4, distinct="text")
-    stage = replace(base.stages[0], curator=curator, minibatches=4, epochs=1)
+    optimizer = replace(base.stages[0].optimizer, lr=rate(model, 1e-4, 1e-5))
+    stage = replace(base.stages[0], curator=curator, minibatches=4, epochs=1, optimizer=optimizer)
     return replace(
         base,
         name="expert_iteration",

@@ -4,7 +4,7 @@ from typing import Any
 from strop.curators.keep_correct import KeepCorrect
 from strop.episodes.with_demonstrations import WithDemonstrations
 from strop.recipe import Recipe
-from strop.recipes._defaults import hinted
+from strop.recipes._defaults import hinted, rate
 from strop.recipes.rft import rft
 
 
@@ -39,6 +39,8 @@ def star(
         curator=KeepCorrect(per_problem=2, distinct="text", own_first=True),
         minibatches=16,
         restart=True,
+        # twice this learns as much, five times this ends where it began
+        optimizer=replace(first.optimizer, lr=rate(model, 1e-4, 1e-5)),
     )
     return replace(
         base,
