@@ -32,5 +32,7 @@ def dr_grpo(
         source="arXiv:2503.20783",
         baseline="grpo",
         claim="Wrong responses stay shorter than under GRPO at equal accuracy.",
+        measure="wrong_length",
+        direction="lower",
         stages=(stage,),
     )

@@ -46,7 +46,7 @@ def opd(
         name="opd",
         teacher=teacher,
         source="arXiv:2306.13649",
-        baseline="seq_kd",
-        claim="Higher held-out accuracy than learning what the teacher writes, at an equal number of steps.",
+        baseline="fkl",
+        claim="Higher held-out accuracy than the teacher's distributions on given responses, as many of them.",
         stages=(stage,),
     )

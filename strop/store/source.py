@@ -35,6 +35,15 @@ def _commit() -> str:
     return commit + ("-dirty" if commit and _git("status", "--porcelain", "--untracked-files=no") else "") or "unknown"
 
 
+def exact(commit: str) -> bool:
+    """Whether a commit, or the version of an installed package, says which sources they were.
+
+    >>> exact("8f2a1c"), exact("8f2a1c-dirty")
+    (True, False)
+    """
+    return not commit.endswith("-dirty") and (commit != "unknown" or "site-packages" in _ROOT.parts)
+
+
 def _git(*arguments: str) -> str:
     try:
         done = subprocess.run(

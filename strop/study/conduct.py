@@ -8,8 +8,9 @@ two runs of one thread.
     FOLDER/dapo/seed-0.log     what it printed
     FOLDER/times.jsonl         how long each process ran
 
-A finished run is kept, a half one goes on from its checkpoint, and one that failed is tried again: after any kill, the
-same command goes on. What cannot go on, because another recipe began it, is refused with the name of the difference.
+A finished run is kept, one that a study beside this one has finished is taken over (`reuse.py`), a half one goes on
+from its checkpoint, and one that failed is tried again: after any kill, the same command goes on. What cannot go on,
+because another recipe began it, is refused with the name of the difference.
 """
 
 import json
@@ -31,6 +32,7 @@ from strop.store.run import Run
 from strop.study.match import differs
 from strop.study.measures import draws, named, sampled
 from strop.study.records import Arm, Study
+from strop.study.reuse import reuse
 from strop.study.worker import STOPPED, trained
 
 _POLL = 0.2
@@ -139,6 +141,10 @@ def conduct(study: Study, folder: Path, watch: Watcher, workers: int | None = No
     every = jobs(study, folder)
     for job in every:
         check(job)
+        if found := reuse(job.recipe, job.run, folder):
+            watch.message(f"{job.name}: taken over from {found}")
+            took = seconds(found.parent.parent).get(f"{found.parent.name}/{found.name}", 0.0)
+            _note(folder, job, took)
     waiting = [job for job in every if not job.finished]
     running: dict[Job, subprocess.Popen[bytes]] = {}
     began: dict[Job, float] = {}
@@ -158,11 +164,11 @@ def conduct(study: Study, folder: Path, watch: Watcher, workers: int | None = No
                     for process in running.values():
                         process.send_signal(signal.SIGINT)
                 for job in [job for job, process in running.items() if process.poll() is not None]:
-                    code, seconds = running.pop(job).returncode, time.monotonic() - began[job]
-                    _note(folder, job, seconds)
+                    code, took = running.pop(job).returncode, time.monotonic() - began[job]
+                    _note(folder, job, took)
                     failure = None if code == 0 or stopped() else _failure(job, code)
                     failures += [failure] if failure else []
-                    watch.ended(job, seconds, failure)
+                    watch.ended(job, took, failure)
                 watch.look(tuple(running))
                 time.sleep(_POLL)
             if stopped():

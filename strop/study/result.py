@@ -96,12 +96,13 @@ def budget(study: Study, seeds: Sequence[int], arms: Sequence[Mapping[str, Any]]
     same = [
         said
         for said, values in (
-            (f"model {first.model}", [recipe.model for recipe in recipes.values()]),
+            (f"model {_made(first.model)}", [recipe.model for recipe in recipes.values()]),
+            (f"teacher {_made(first.teacher)}", [recipe.teacher for recipe in recipes.values()]),
             (f"task {first.task.name}", [recipe.task for recipe in recipes.values()]),
             (f"{first.heldout.problems} held-out problems", [recipe.heldout.problems for recipe in recipes.values()]),
             (f"precision {first.precision}", [recipe.precision for recipe in recipes.values()]),
         )
-        if all(value == values[0] for value in values)
+        if values[0] and all(value == values[0] for value in values)
     ]
     ways = sorted({drawn(recipe) for recipe in recipes.values()})
     said = [
@@ -118,6 +119,15 @@ def budget(study: Study, seeds: Sequence[int], arms: Sequence[Mapping[str, Any]]
     if bent:
         said.append(f"There the learning rate of {' and '.join(bent)} had not come to the end of its schedule.")
     return " ".join(said)
+
+
+def _made(model: str) -> str:
+    """A model by its name; a run with the command that made it."""
+    try:
+        command = Run.open(model).command
+    except StoreError:
+        return model
+    return f"{model} (`{command}`)" if command else model
 
 
 def _steps(study: Study, seeds: Sequence[int], uses: Mapping[_Key, Mapping[int, Used]]) -> dict[_Key, int]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from study_runs import answers, recipe, study, write
+from study_runs import Watch, finish, recipe, study
 
 from strop.errors import ConfigError, StoreError
 from strop.recipe import to_json
@@ -24,33 +24,6 @@ TINY = [
     "stages.0.problems=2", "stages.0.samples=2", "stages.0.episode.max_tokens=16", "heldout.problems=4",
     "heldout.quick=2", "heldout.every=2", "heldout.episode.max_tokens=16", "precision=fp32", "checkpoint_every=1",
 ]  # fmt: skip
-
-
-class Watch:
-    """Writes down what it is told."""
-
-    def __init__(self):
-        self.events, self.most = [], 0
-
-    def start(self, jobs, done, workers):
-        self.events.append(("start", len(jobs), done))
-
-    def began(self, job):
-        self.events.append(("began", job.name))
-
-    def look(self, running):
-        self.most = max(self.most, len(running))
-
-    def ended(self, job, seconds, failure):
-        self.events.append(("ended", job.name, failure.reason if failure else ""))
-
-    def message(self, text): ...
-
-    def finish(self):
-        self.events.append(("finish",))
-
-    def named(self, kind):
-        return [event[1] for event in self.events if event[0] == kind]
 
 
 @pytest.fixture
@@ -68,11 +41,6 @@ def played(monkeypatch):
         monkeypatch.setattr(conduct_module, "_start", start)
 
     return play
-
-
-def finish(job):
-    """As if a worker had brought the run to its end."""
-    write(job, {0: answers(1, 4), job.recipe.total_steps: answers(1, 4)})
 
 
 def test_seeds_come_one_after_another_and_no_more_run_than_may(tmp_path, played):
