@@ -8,10 +8,12 @@ import torch
 from learner_loops import assert_close, loop_logp, random_batch, weights
 from torch import nn
 
+from strop.backends.torch import learner as learner_module
 from strop.backends.torch.learner import TorchLearner
 from strop.contracts import _examples
 from strop.errors import BackendError
 from strop.objectives.averages.token_mean import TokenMean
+from strop.objectives.policy_gradient.clip_higher import ClipHigher
 from strop.objectives.regularisation.reference_kl import ReferenceKL
 from strop.objectives.supervised.cross_entropy import CrossEntropy
 from strop.recipe import AdamW
@@ -61,6 +63,35 @@ def test_teacher_and_reference_logits(kind, tiny_model):
     assert report.metrics["grad_norm"] == pytest.approx(float(norm), rel=1e-4)
     with pytest.raises(BackendError, match="there is no teacher"):
         TorchLearner(tiny_model(kind)).step(batch, Matches(), TokenMean(), AdamW(), 1e-3)
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "gemma2"])
+def test_many_logits_split_the_step_without_changing_it(kind, tiny_model, monkeypatch):
+    """A large vocabulary makes micro-batches smaller where logits are built, and only there."""
+    batch = random_batch(rows=8)
+    seen = []
+    for bound in (1 << 27, 58 * 24):
+        monkeypatch.setattr(learner_module, "_LOGITS", bound)
+        for objective in (Matches(), ClipHigher()):
+            learner = TorchLearner(tiny_model(kind), teacher=tiny_model(kind, seed=3))
+            calls = []
+            monkeypatch.setattr(learner, "_forward", counted(learner._forward, calls))
+            seen.append((learner.step(batch, objective, TokenMean(), AdamW(), 1e-3).metrics["grad_norm"], len(calls)))
+    (norm, parts), (clip_norm, clip_parts), (small_norm, small_parts), (clip_small_norm, clip_small_parts) = seen
+    assert small_norm == pytest.approx(norm, rel=1e-5)
+    assert clip_small_norm == pytest.approx(clip_norm, rel=1e-5)
+    assert parts == clip_parts == 1
+    assert small_parts > 2
+    # Gemma 2 caps its logits, so that even log-probabilities need them all
+    assert (clip_small_parts > 2) == (kind == "gemma2")
+
+
+def counted(call, calls):
+    def called(*given):
+        calls.append(1)
+        return call(*given)
+
+    return called
 
 
 class Returns:

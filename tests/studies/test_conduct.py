@@ -27,6 +27,14 @@ TINY = [
 
 
 @pytest.fixture
+def folder(tmp_path):
+    """A study without neighbours: the folders of other tests would be some."""
+    made = tmp_path / "study"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
 def played(monkeypatch):
     """`played(script)` makes a worker of a script that knows `run`, the run folder, and `name`."""
     monkeypatch.setattr(conduct_module, "_POLL", 0.01)
@@ -43,50 +51,50 @@ def played(monkeypatch):
     return play
 
 
-def test_seeds_come_one_after_another_and_no_more_run_than_may(tmp_path, played):
+def test_seeds_come_one_after_another_and_no_more_run_than_may(folder, played):
     played("time.sleep(0.05)")
     watch = Watch()
-    conduct(study(seeds=2), tmp_path, watch, workers=2)
+    conduct(study(seeds=2), folder, watch, workers=2)
     assert watch.named("began") == ["a/seed-0", "b/seed-0", "a/seed-1", "b/seed-1"]
     assert watch.most == 2
     assert watch.events[-1] == ("finish",)
 
 
-def test_finished_runs_are_kept(tmp_path, played):
+def test_finished_runs_are_kept(folder, played):
     made = study(seeds=2)
-    every = jobs(made, tmp_path)
+    every = jobs(made, folder)
     finish(every[0])
     before = every[0].run.stat().st_mtime_ns
     played("pass")
     watch = Watch()
-    conduct(made, tmp_path, watch, workers=1)
+    conduct(made, folder, watch, workers=1)
     assert watch.events[0] == ("start", 3, 1)
     assert "a/seed-0" not in watch.named("began")
     assert every[0].run.stat().st_mtime_ns == before
 
 
-def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(tmp_path, played):
+def test_a_failed_run_is_named_with_its_log_and_the_others_go_on(folder, played):
     played("if name == 'a/seed-0': print('error: it broke'); sys.exit(2)\nif name == 'b/seed-1': sys.exit(7)")
     watch = Watch()
-    failures = conduct(study(seeds=2), tmp_path, watch, workers=1)
+    failures = conduct(study(seeds=2), folder, watch, workers=1)
     assert [(f.run, f.reason) for f in failures] == [("a/seed-0", "it broke"), ("b/seed-1", "exit code 7")]
     assert Path(failures[0].log).read_text() == "error: it broke\n"
     assert len(watch.named("ended")) == 4
 
 
-def test_a_killed_run_says_by_what(tmp_path, played):
+def test_a_killed_run_says_by_what(folder, played):
     played("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    failures = conduct(study(seeds=1), tmp_path, Watch(), workers=2)
+    failures = conduct(study(seeds=1), folder, Watch(), workers=2)
     assert {failure.reason for failure in failures} == {"killed by SIGKILL (out of memory?)"}
 
 
-def test_an_interrupt_is_passed_on_once_and_starts_nothing_new(tmp_path, played):
+def test_an_interrupt_is_passed_on_once_and_starts_nothing_new(folder, played):
     played(
         "import signal\nsignal.signal(signal.SIGINT, lambda *_: (print('asked', flush=True), sys.exit(75)))\n"
         "print('here', flush=True)\nwhile True: time.sleep(0.01)"
     )
     made = study(seeds=2)
-    log = jobs(made, tmp_path)[0].log
+    log = jobs(made, folder)[0].log
 
     def interrupt():
         deadline = time.monotonic() + 60
@@ -97,20 +105,20 @@ def test_an_interrupt_is_passed_on_once_and_starts_nothing_new(tmp_path, played)
     threading.Thread(target=interrupt).start()
     watch = Watch()
     with pytest.raises(KeyboardInterrupt):
-        conduct(made, tmp_path, watch, workers=1)
+        conduct(made, folder, watch, workers=1)
     assert watch.named("began") == ["a/seed-0"]
     assert log.read_text() == "here\nasked\n"
     assert watch.events[-2:] == [("ended", "a/seed-0", ""), ("finish",)]
 
 
-def test_the_time_of_all_processes_of_a_run_is_added_up(tmp_path):
+def test_the_time_of_all_processes_of_a_run_is_added_up(folder):
     lines = ['{"run": "a/seed-0", "seconds": 1.5}', '{"run": "a/seed-0", "seconds": 2}', '{"run": "b/se']
-    (tmp_path / "times.jsonl").write_text("\n".join(lines))
-    assert seconds(tmp_path) == {"a/seed-0": 3.5}
+    (folder / "times.jsonl").write_text("\n".join(lines))
+    assert seconds(folder) == {"a/seed-0": 3.5}
 
 
-def test_a_run_that_another_recipe_began_is_refused_with_the_difference(tmp_path):
-    begun = Job("a", 0, recipe(steps=4), tmp_path / "a" / "seed-0")
+def test_a_run_that_another_recipe_began_is_refused_with_the_difference(folder):
+    begun = Job("a", 0, recipe(steps=4), folder / "a" / "seed-0")
     finish(begun)
     stage = replace(begun.recipe.stages[0], samples=16)
     with pytest.raises(StoreError, match=r"stages\.0\.samples was 2, now 16\. Choose another folder with --out"):
@@ -118,29 +126,29 @@ def test_a_run_that_another_recipe_began_is_refused_with_the_difference(tmp_path
     check(replace(begun, recipe=replace(begun.recipe, claim="another one")))
 
 
-def test_what_cannot_work_is_said_before_the_first_run(tmp_path, played):
+def test_what_cannot_work_is_said_before_the_first_run(folder, played):
     played("pass")
     with pytest.raises(ConfigError, match=r"Did you mean .accuracy."):
-        conduct(study(measures=("acuracy",)), tmp_path, Watch())
+        conduct(study(measures=("acuracy",)), folder, Watch())
     with pytest.raises(ConfigError, match="--workers must be 1 or more, got 0"):
-        conduct(study(), tmp_path, Watch(), workers=0)
-    assert list(tmp_path.iterdir()) == []
+        conduct(study(), folder, Watch(), workers=0)
+    assert list(folder.iterdir()) == []
 
 
-def test_a_run_of_no_steps_ends_and_its_answers_can_be_sampled(tmp_path):
+def test_a_run_of_no_steps_ends_and_its_answers_can_be_sampled(folder):
     """The real worker: the model as it is, with the answers behind pass@2, and an arm that cannot be loaded."""
     start = replace(recipe(), model="scratch:micro", stages=(replace(recipe().stages[0], steps=0),))
     start = replace(
         start, heldout=replace(start.heldout, problems=2, episode=replace(start.heldout.episode, max_tokens=8))
     )
-    broken = replace(start, model=str(tmp_path / "nowhere"))
+    broken = replace(start, model=str(folder / "nowhere"))
     made = study(
         seeds=1, arms=(Arm(name="a", recipe=start), Arm(name="b", recipe=broken)), read=over("a"), measures=("pass@2",)
     )
-    failures = conduct(made, tmp_path, Watch(), workers=2)
+    failures = conduct(made, folder, Watch(), workers=2)
     assert [failure.run for failure in failures] == ["b/seed-0"]
     assert "nowhere" in failures[0].reason
-    job = jobs(made, tmp_path)[0]
+    job = jobs(made, folder)[0]
     assert job.finished, job.log.read_text()
     rows = [json.loads(line) for line in (job.run / "heldout-2.jsonl").read_text().splitlines()]
     assert [(row["problem_id"], row["sample"]) for row in rows] == [
@@ -188,9 +196,9 @@ def test_a_killed_study_goes_on_with_the_same_command(tmp_path):
     assert differences(whole, run) == []
 
 
-def test_the_recipe_of_a_run_is_written_as_it_runs(tmp_path, played, monkeypatch):
+def test_the_recipe_of_a_run_is_written_as_it_runs(folder, played, monkeypatch):
     made = study(seeds=1)
-    job = jobs(made, tmp_path)[0]
+    job = jobs(made, folder)[0]
     monkeypatch.setattr(sys, "executable", "/bin/true")
     conduct_module._start(job).wait()
     assert job.file.read_text() == to_json(job.recipe) + "\n"

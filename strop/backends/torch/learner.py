@@ -25,6 +25,9 @@ _HEADS = {
     "projected": "projection: TorchLearner(with_projection=True)",
 }
 
+_LOGITS = 1 << 27
+"""Largest number of logits of one micro-batch: 512 MB in fp32, of which a gradient and a teacher's make several."""
+
 
 class TorchLearner:
     """One process, any transformers causal language model; shares the model's weights with whoever else holds it.
@@ -126,7 +129,7 @@ class TorchLearner:
         used = sorted(set().union(*(part.used for part in parts)))
         apart = self._apart(batch, parts) if by_term else {}
         sums = Sums(select(batch, used), parts)
-        for rows in self._split(batch, used, whole=any(part.objective.whole_groups for part in parts)):
+        for rows in self._split(batch, used, needs, whole=any(part.objective.whole_groups for part in parts)):
             chosen = select(batch, rows)
             scored, micro = self._forward(chosen, needs)
             losses = [part.loss(scored.logp, micro) for part in parts]
@@ -160,8 +163,9 @@ class TorchLearner:
         """Each term's own gradient, unweighted, one after another: the numbers that `TermGradients` makes of them."""
         found: dict[str, Tensor] = {}
         for part in parts:
-            for rows in self._split(batch, sorted(part.used), whole=part.objective.whole_groups):
-                scored, micro = self._forward(select(batch, rows), part.objective.needs)
+            needs = part.objective.needs
+            for rows in self._split(batch, sorted(part.used), needs, whole=part.objective.whole_groups):
+                scored, micro = self._forward(select(batch, rows), needs)
                 self.masters.gather(part.loss(scored.logp, micro))
             # terms of one name are one number, as their losses are
             found[part.name] = found.get(part.name, 0.0) + self.masters.taken()
@@ -184,10 +188,11 @@ class TorchLearner:
         drawn = [t.temperature for group in packed for t in group.trajectories if not t.dropped]
         batch = dataclasses.replace(batch, temperature=torch.tensor(drawn) if set(drawn) - {1.0} else None)
         found = {name: torch.zeros(batch.mask.shape) for name in needs}
+        asked = {*needs, "logits"} if "greedy" in needs else needs
         with torch.no_grad():
-            for rows in self._split(batch, range(len(batch))):
+            for rows in self._split(batch, range(len(batch)), asked):
                 micro = self._filled(self._to_device(select(batch, rows)), needs)
-                scored = self._scored(micro, {*needs, "logits"} if "greedy" in needs else needs)
+                scored = self._scored(micro, asked)
                 policy = {"logp": scored.logp, "entropy": scored.entropy, "value": scored.value}
                 if (logits := scored.scored.logits) is not None:
                     policy["greedy"] = logits.argmax(dim=2)
@@ -280,13 +285,16 @@ class TorchLearner:
         config.save_pretrained(folder)
         self.model.tokenizer.save(folder)
 
-    def _split(self, batch: Batch, rows: Sequence[int], *, whole: bool = False) -> list[list[int]]:
+    def _split(
+        self, batch: Batch, rows: Sequence[int], needs: Collection[str] = (), *, whole: bool = False
+    ) -> list[list[int]]:
+        budget = self.token_budget
+        if self.scorer.builds_logits(needs):
+            budget = min(budget, _LOGITS // self.scorer.vocabulary)
         # rows that share a prompt share its work where they are together
-        whole = whole or self.scorer.packs(batch)
+        whole = whole or (self.scorer.packs(batch) and budget == self.token_budget)
         sizes = [len(prompt) + int(n) for prompt, n in zip(batch.prompts, lengths(batch.mask), strict=True)]
-        return micro_batches(
-            {row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, self.token_budget
-        )
+        return micro_batches({row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, budget)
 
     def _to_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":

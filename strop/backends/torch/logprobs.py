@@ -50,6 +50,15 @@ class Scorer:
         """Whether rows of one group share the work for their prompt."""
         return self.packed is not None and self.packed.fits(batch)
 
+    @property
+    def vocabulary(self) -> int:
+        """Logits of one position."""
+        return int(self.net.config.get_text_config().vocab_size)
+
+    def builds_logits(self, needs: Collection[str]) -> bool:
+        """Whether the logits of all positions exist at once."""
+        return self.parts is None or any(name.endswith("logits") for name in needs)
+
     def __call__(self, batch: Batch, needs: Collection[str]) -> Scored:
         """`needs` may name `entropy` (with gradient), `logits` and `hidden`."""
         if self.packed is not None and self.packs(batch):
