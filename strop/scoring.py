@@ -35,7 +35,8 @@ def score(
     judge: JudgePool,
     clock: Clock | None = None,
 ) -> list[Group]:
-    """Judge attempts as they finish, and group them by problem in the order of `problems`."""
+    """Judge attempts as they finish, and group them by problem: those of `problems` in their order, then such as an
+    episode came upon by itself, the positions of a game."""
     clock = clock or Clock()
     arrived: list[Trajectory] = []
     stream = iter(attempts)
@@ -51,7 +52,7 @@ def score(
         by_problem: dict[str, list[Trajectory]] = {problem.id: [] for problem in problems}
         for number, verdict in judge.results():
             attempt = arrived[number]
-            by_problem[attempt.problem.id].append(replace(attempt, verdict=verdict))
+            by_problem.setdefault(attempt.problem.id, []).append(replace(attempt, verdict=verdict))
         return [
             Group(members[0].problem, tuple(sorted(members, key=lambda t: t.sample)))
             for members in by_problem.values()

@@ -30,6 +30,10 @@ HINTS: Mapping[Style, str] = {"direct": "no thinking", "short": "think briefly",
 """The system turn that asks the bundled model for a style; without one it picks a style itself."""
 
 
+ROLES = ("first", "second")
+"""The players of a game for two, as `problem.data["role"]` names the one to move."""
+
+
 @runtime_checkable
 class Task(Protocol):
     """What the loop needs of any task."""
@@ -59,6 +63,15 @@ class Task(Protocol):
 
     def corrupt(self, problem: Problem, key: Key) -> str:
         """A well-formed response that must be judged wrong."""
+        ...
+
+
+@runtime_checkable
+class Game(Protocol):
+    """What an episode that plays needs of a task, beside the rest of it: its problems are positions."""
+
+    def play(self, position: Problem, answer: str | None) -> Problem | Mapping[str, float]:
+        """What comes of a move, as `verify` read it: the next position, or what the game was worth to each role."""
         ...
 
 
