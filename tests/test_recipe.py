@@ -10,6 +10,7 @@ from strop import catalogue
 from strop.errors import ConfigError
 from strop.recipe import AdamW, Recipe, from_data, override, task_named, to_json
 from strop.recipes.grpo import grpo
+from strop.study.compare import START
 
 RECIPES = [entry.name for entry in catalogue.room("recipes")]
 
@@ -25,7 +26,7 @@ def test_every_recipe_says_where_it_comes_from(name: str):
     recipe = catalogue.load(name, "recipes")()
     assert recipe.name.split("_")[0] == name.split("_")[0]
     if recipe.baseline:
-        assert recipe.baseline in RECIPES
+        assert recipe.baseline in (*RECIPES, START)
         assert recipe.claim
 
 
@@ -106,3 +107,11 @@ def test_the_library_gives_functions_not_modules():
     assert replace(dapo(steps=1), seed=3).seed == 3
     with pytest.raises(AttributeError, match="nope"):
         _ = strop.recipes.nope
+
+
+def test_a_run_learns_as_fast_as_the_model_it_began_with(tmp_path):
+    for name, began in (("first", "nano"), ("second", str(tmp_path / "first")), ("other", "org/model")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.json").write_text(json.dumps({"model": began}))
+    rates = {name: grpo(model=str(tmp_path / name)).stages[0].optimizer.lr for name in ("first", "second", "other")}
+    assert rates == {"first": 1e-4, "second": 1e-4, "other": 1e-6}

@@ -33,7 +33,8 @@ class LanguageModel:
 
 
 def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel:
-    """A model by name: a bundled one (`nano`, `micro`, `mini`), a local folder, or a Hugging Face hub id.
+    """A model by name: a bundled one (`nano`, `micro`, `mini`), a local folder, a run folder, whose last checkpoint it
+    is, or a Hugging Face hub id.
 
     `precision` is what the weights are held in: fp32 to train them, bf16 to halve the memory of a model that is
     only read, `stored` as the files have it. What the backend computes in is chosen there. Only safetensors are
@@ -145,7 +146,7 @@ def _head_is_all(net: PreTrainedModel) -> bool:
 
 
 def _locate(name: str) -> tuple[str, bool]:
-    """A folder, or a hub id and True."""
+    """A folder, or a hub id and True. A run folder stands for its last checkpoint."""
     if name in BUNDLED:
         folder = Path(__file__).parent.parent / "assets" / name
         if not folder.is_dir():
@@ -156,12 +157,18 @@ def _locate(name: str) -> tuple[str, bool]:
         return str(folder), False
     path = Path(name).expanduser()
     if path.is_dir():
-        return str(path.resolve()), False
+        return str(_last_checkpoint(path.resolve())), False
     if name.count("/") > 1 or name.startswith((".", "/", "~")) or "/" not in name:
         raise BackendError(
             f"There is no model {name!r}: neither a bundled model nor a folder. {did_you_mean(name, BUNDLED)}"
         )
     return name, True
+
+
+def _last_checkpoint(folder: Path) -> Path:
+    """The newest checkpoint of a run folder; any other folder itself."""
+    found = [] if (folder / "config.json").is_file() else sorted(folder.glob("checkpoints/step=*/*config.json"))
+    return found[-1].parent if found else folder
 
 
 def _cannot_load(place: str, hub: bool, error: Exception) -> str:

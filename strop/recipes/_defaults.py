@@ -1,6 +1,8 @@
 """What recipes share: the frame of a run of one stage, how a task is named, how fast a model of a given kind learns."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from strop.episodes.answer_hint import AnswerHint
@@ -52,8 +54,14 @@ def resolve(task: Any, data: str | None) -> Any:
 
 
 def is_bundled(model: str) -> bool:
-    """Whether it is one of the small models shipped with strop, or of their shape."""
-    return model in BUNDLED or model.startswith("scratch:")
+    """Whether it is one of the small models shipped with strop, of their shape, or a run that began with one."""
+    if model in BUNDLED or model.startswith("scratch:"):
+        return True
+    try:
+        began = json.loads((Path(model) / "recipe.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return isinstance(began, str) and began != model and is_bundled(began)
 
 
 def rate(model: str, bundled: float, real: float) -> float:

@@ -29,6 +29,13 @@ def test_a_saved_model_loads(tiny_model, tmp_path, kind):
     assert {file.suffix for file in tmp_path.iterdir()} <= {".json", ".jinja", ".safetensors"}
 
 
+def test_a_run_folder_stands_for_its_last_checkpoint(tiny_model, tmp_path):
+    for step, seed in ((10, 1), (2, 2), (100, 3)):
+        save(tiny_model(seed=seed), tmp_path / "checkpoints" / f"step={step:06}")
+    assert torch.equal(logits(load(tmp_path)), logits(tiny_model(seed=3)))
+    assert torch.equal(logits(load(tmp_path / "checkpoints" / "step=000002")), logits(tiny_model(seed=2)))
+
+
 def test_precision_is_that_of_the_weights(tiny_model, tmp_path):
     save(tiny_model(), tmp_path)
     assert load(tmp_path).net.dtype == load(tmp_path, "stored").net.dtype == torch.float32
