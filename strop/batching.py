@@ -7,6 +7,7 @@ split.
 
 import dataclasses
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -22,7 +23,7 @@ _BY_TOKEN = (
     "tokens", "mask", "advantage", "old_logp", "ref_logp", "teacher_logp", "entropy", "logits", "ref_logits",
     "teacher_logits", "value", "hidden", "projected", "teacher_hidden", "inputs",
 )  # fmt: skip
-_BY_ROW = ("reward", "group", "temperature", "input_mix")
+_BY_ROW = ("reward", "group", "share", "temperature", "input_mix")
 _TUPLES = ("prompts", "teacher_prompts", "origin")
 
 
@@ -35,6 +36,8 @@ def pack(
 ) -> tuple[Batch, list[Group]]:
     """The optimiser batch of all attempts that are not dropped, and the groups as the learner sees them.
 
+    An attempt is a row, or several where it was written in several contexts (`stretches`).
+
     The returned groups carry each attempt's advantage; an attempt that cannot be learned from (no tokens, an advantage
     that is no number) comes back with the reason in `dropped`. Attempts that were dropped before do not count in the
     statistics of their group, nor do those of other origins than `compared`: these have the advantage 1. So have all of
@@ -44,8 +47,9 @@ def pack(
     groups = [_without_empty(group) for group in _assign(groups, advantage, memory, compared)]
     if credit is not None:
         groups = [_with_mean(group) for group in credit(groups)]
-    rows = [(number, t) for number, group in enumerate(groups) for t in group.trajectories if not t.dropped]
-    attempts = [t for _, t in rows]
+    used = [(number, t) for number, group in enumerate(groups) for t in group.trajectories if not t.dropped]
+    rows = [(number, t, row) for number, t in used for row in stretches(t)]
+    attempts = [row for _, _, row in rows]
     shape = len(rows), max((len(_tokens(t)) for t in attempts), default=0)
 
     def table(values: Sequence[Any], default: Any) -> torch.Tensor:
@@ -60,7 +64,9 @@ def pack(
     def written(values: Sequence[Any]) -> torch.Tensor:
         return torch.where(mask, table(values, np.float32(0)), 0.0)
 
-    numbers = torch.tensor([number for number, _ in rows], dtype=torch.int64)
+    numbers = torch.tensor([number for number, _, _ in rows], dtype=torch.int64)
+    split = any(t.contexts for _, t in used)
+    share = torch.tensor([row.length / t.length for _, t, row in rows], dtype=torch.float32) if split else None
     warm = advantage is not None and any(t.temperature != 1.0 for t in attempts)
     reads = any(t.inputs is not None for t in attempts)
     mixed = reads and any(t.input_mix != 1.0 for t in attempts)
@@ -72,7 +78,8 @@ def pack(
         old_logp=written([np.nan if t.logp is None else t.logp for t in attempts]),
         reward=torch.tensor([t.reward for t in attempts], dtype=torch.float32),
         group=numbers,
-        counts=count(mask, numbers),
+        counts=count(mask, numbers, share),
+        share=share,
         prompts=tuple(_prompt(t) for t in attempts),
         teacher_prompts=tuple(_prompt(t) if t.teacher_prompt is None else t.teacher_prompt for t in attempts)
         if any(t.teacher_prompt is not None for t in attempts)
@@ -86,13 +93,50 @@ def pack(
     return batch, groups
 
 
-def count(mask: torch.Tensor, group: torch.Tensor) -> Counts:
-    """What averages divide by, for rows with this mask and these group numbers.
+def stretches(attempt: Trajectory) -> list[Trajectory]:
+    """The attempt itself, or, where it was written in several contexts, what stands in each, with its own prompt.
+
+    A teacher that knows more than the policy does so in the first one.
+
+    >>> from strop.records import Context, Problem
+    >>> attempt = Trajectory(problem=Problem(id="a/train/0", task="a", prompt=(), reference="5"), sample=0, text="",
+    ...     prompt_tokens=np.array([7]), tokens=np.array([1, 2, 3]), contexts=(Context(2, np.array([7, 2])),))
+    >>> [(row.prompt_tokens.tolist(), row.tokens.tolist()) for row in stretches(attempt)]
+    [([7], [1, 2]), ([7, 2], [3])]
+    """
+    if not attempt.contexts:
+        return [attempt]
+    starts = [0, *(context.start for context in attempt.contexts), len(_tokens(attempt))]
+    parts = [slice(*ends) for ends in pairwise(starts)]
+    first, *later = [_part(attempt, part) for part in parts]
+    own = zip(later, attempt.contexts, strict=True)
+    return [first, *(dataclasses.replace(row, prompt_tokens=at.prompt, teacher_prompt=None) for row, at in own)]
+
+
+def _part(attempt: Trajectory, part: slice) -> Trajectory:
+    names = ("tokens", "mask", "logp", "inputs", "credit")
+    values = {name: value[part] for name in names if (value := getattr(attempt, name)) is not None}
+    signals = {name: value[part] for name, value in attempt.signals.items()}
+    return dataclasses.replace(attempt, contexts=(), signals=signals, **values)
+
+
+def count(mask: torch.Tensor, group: torch.Tensor, share: torch.Tensor | None = None) -> Counts:
+    """What averages divide by, for rows with this mask, these group numbers and these shares of their attempts.
 
     >>> count(torch.tensor([[True, True], [True, False]]), torch.tensor([4, 4]))
     Counts(tokens=3, sequences=2, groups=1)
+    >>> count(torch.tensor([[True, True], [True, False]]), torch.tensor([4, 4]), torch.tensor([2 / 3, 1 / 3]))
+    Counts(tokens=3, sequences=1, groups=1)
     """
-    return Counts(tokens=int(mask.sum()), sequences=mask.shape[0], groups=len(torch.unique(group)))
+    sequences = mask.shape[0] if share is None else round(float(share.sum()))
+    return Counts(tokens=int(mask.sum()), sequences=sequences, groups=len(torch.unique(group)))
+
+
+def counts_of(batch: Batch, rows: Sequence[int]) -> Counts:
+    """What averages over these rows alone divide by."""
+    index = torch.as_tensor(list(rows), dtype=torch.int64, device=batch.mask.device)
+    share = None if batch.share is None else batch.share[index]
+    return count(batch.mask[index], batch.group[index], share)
 
 
 def rows_of(batch: Batch, origins: Collection[Origin], above: float | None = None) -> list[int]:
@@ -123,6 +167,24 @@ def lengths(mask: torch.Tensor) -> torch.Tensor:
     return (mask * positions).amax(dim=1) if mask.numel() else mask.new_zeros(mask.shape[0], dtype=torch.int64)
 
 
+def sharing(batch: Batch) -> list[int]:
+    """For each row a number that it has in common with the rows of its group, which mostly have its prompt.
+
+    Rows of later contexts have prompts of their own, and so each a number: kept together, a long attempt would need
+    memory for all of them at once.
+    """
+    groups = batch.group.tolist()
+    if batch.share is None:
+        return groups
+    prompts = [prompt.tobytes() for prompt in batch.prompts]
+    first = dict(zip(reversed(groups), reversed(prompts), strict=True))
+    free = max(groups, default=0) + 1
+    return [
+        group if prompt == first[group] else free + row
+        for row, (group, prompt) in enumerate(zip(groups, prompts, strict=True))
+    ]
+
+
 def select(batch: Batch, rows: Sequence[int]) -> Batch:
     """These rows in this order, trimmed to their own longest response; the counts stay those of the whole batch."""
     index = torch.as_tensor(list(rows), dtype=torch.int64, device=batch.mask.device)
@@ -147,7 +209,7 @@ def minibatches(batch: Batch, n: int, key: Key) -> list[Batch]:
     for members in np.array_split(order, min(n, len(numbers))):
         chosen = set(members.tolist())
         part = select(batch, [row for row, number in enumerate(batch.group.tolist()) if number in chosen])
-        parts.append(dataclasses.replace(part, counts=count(part.mask, part.group)))
+        parts.append(dataclasses.replace(part, counts=counts_of(part, range(len(part)))))
     return parts
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from strop import catalogue
 from strop.episodes import Sampler
 from strop.errors import ConfigError
-from strop.recipe import Recipe, Stage
+from strop.recipe import LoRA, Recipe, Stage
 from strop.tasks import Task
 from strop.verifiers import JudgePool, Verifier
 
 if TYPE_CHECKING:
     from strop.backends.torch.learner import TorchLearner
+    from strop.backends.torch.sampler import TorchSampler
     from strop.models.language_model import LanguageModel
 
 FROM_SCRATCH = "scratch:"
@@ -31,6 +32,13 @@ class Engine:
     sampler: Sampler
     learner: "TorchLearner"
     judges: dict[Verifier | None, JudgePool] = field(default_factory=dict)
+    own: Sampler | None = None
+    """Samples from the weights that are trained, where `sampler` does not."""
+
+    @property
+    def policy(self) -> Sampler:
+        """What samples from the weights that are trained."""
+        return self.own or self.sampler
 
     def judge(self, verifier: Verifier | None = None) -> JudgePool:
         """Judges by `verifier`; without one by the task itself, or by the verifier the task names."""
@@ -66,14 +74,19 @@ def open_engine(recipe: Recipe) -> Generator[Engine, None, None]:
         model,
         token_budget=recipe.token_budget,
         dtype=resolve(recipe.precision, model.net.device),
+        cast=recipe.precision == "layercast",
+        checkpointing=recipe.gradient_checkpointing,
+        seed=recipe.seed,
         teacher=teacher,
         with_values=any("value" in stage.needs for stage in recipe.stages),
         with_projection=any("projected" in stage.needs for stage in recipe.stages),
         keep_start=any(stage.restart for stage in recipe.stages),
     )
-    second = TorchSampler(teacher, slots=recipe.slots, precision=recipe.precision) if teacher else None
+    second = (
+        TorchSampler(teacher, slots=recipe.slots, precision=recipe.precision) if teacher else served_teacher(recipe)
+    )
     sampler = TorchSampler(model, slots=recipe.slots, precision=recipe.precision, teacher=second)
-    engine = Engine(recipe.task, sampler, learner)
+    engine = Engine(recipe.task, served_sampler(recipe, sampler), learner, own=sampler)
     try:
         yield engine
     finally:
@@ -82,9 +95,11 @@ def open_engine(recipe: Recipe) -> Generator[Engine, None, None]:
 
 
 def open_model(recipe: Recipe) -> "LanguageModel":
-    """The recipe's model, its weights in fp32."""
+    """The recipe's model, its weights in fp32; under an adapter in what the recipe computes in."""
     from strop.models import language_model
 
+    if recipe.adapter is not None:
+        return _open_adapted(recipe, recipe.adapter)
     if not recipe.model.startswith(FROM_SCRATCH):
         return language_model.load(recipe.model)
     from strop.models import nano
@@ -95,20 +110,91 @@ def open_model(recipe: Recipe) -> "LanguageModel":
     return language_model.initialise(shape, seed=recipe.seed, tokenizer=ChatTokenizer(words))
 
 
+def _open_adapted(recipe: Recipe, adapter: LoRA) -> "LanguageModel":
+    import torch
+
+    from strop.backends.torch.precision import resolve
+    from strop.models import language_model, lora
+
+    if recipe.model.startswith(FROM_SCRATCH):
+        raise ConfigError(
+            f"An adapter needs a trained model below it, and {recipe.model} has random weights. "
+            "Next: --set adapter=null, or --model nano"
+        )
+    half = recipe.precision != "layercast" and resolve(recipe.precision) == torch.bfloat16
+    model = language_model.load(recipe.model, "bf16" if half else "fp32")
+    lora.adapt(model, adapter, recipe.seed)
+    return model
+
+
 def open_teacher(recipe: Recipe, model: "LanguageModel") -> "LanguageModel | None":
     """The recipe's teacher, where it has one: another model, or the model itself, which then learns with the policy."""
     from strop.models import language_model
 
-    if recipe.teacher in ("", SELF):
-        return model if recipe.teacher else None
+    if recipe.teacher in ("", SELF) or is_address(recipe.teacher):
+        return model if recipe.teacher == SELF else None
     teacher = language_model.load(recipe.teacher)
-    compared = any(name.startswith("teacher_") for stage in recipe.stages for name in stage.needs)
-    if compared and teacher.tokenizer.vocabulary != model.tokenizer.vocabulary:
+    if _compares(recipe) and teacher.tokenizer.vocabulary != model.tokenizer.vocabulary:
         raise ConfigError(
             f"Teacher {recipe.teacher} and model {recipe.model} have different tokenizers: their distributions cannot "
             "be compared. Take a teacher of the same family, or learn from what it writes: strop run seq_kd."
         )
     return teacher
+
+
+def served_teacher(recipe: Recipe) -> Sampler | None:
+    """The recipe's teacher where it is on a server: it writes, and nobody here knows its distributions."""
+    if not is_address(recipe.teacher):
+        return None
+    from strop.backends.http import open_sampler
+
+    if _compares(recipe):
+        raise ConfigError(
+            f"{recipe.name} compares distributions with its teacher, and a server gives none: {recipe.teacher}. Learn "
+            f"from what it writes: strop run seq_kd --set teacher={recipe.teacher}"
+        )
+    return open_sampler(recipe.teacher)
+
+
+def served_sampler(recipe: Recipe, policy: "TorchSampler") -> Sampler:
+    """Who writes the attempts: the policy, or a server where the recipe corrects for its being another one."""
+    if not recipe.sampler:
+        return policy
+    from strop.backends.http import open_sampler
+    from strop.objectives.policy_gradient.truncated_importance import TruncatedImportance
+
+    if not is_address(recipe.sampler):
+        raise ConfigError(
+            f"sampler must be the address of a server, such as http://127.0.0.1:8000/v1#NAME, got "
+            f"{recipe.sampler!r}; the model that is trained is --model."
+        )
+    for number, stage in enumerate(recipe.stages):
+        where = f"stages.{number}"
+        replays = getattr(stage.episode, "replays", not hasattr(stage.episode, "temperature"))
+        if replays or getattr(stage.episode, "origin", "") == "teacher":
+            raise ConfigError(
+                f"{where} learns from data or from a teacher, so there is nothing for the sampler {recipe.sampler} to "
+                f"do. Leave out --sampler; a teacher on a server is --set teacher={recipe.sampler}"
+            )
+        if not all(isinstance(term.objective, TruncatedImportance) for term in stage.terms):
+            raise ConfigError(
+                f"{where} learns from its own attempts, and the weights at {recipe.sampler} do not follow what it "
+                "learns: from the second step on they would be another model's, taken for its own. Weigh tokens by "
+                f"their importance (--set {where}.objective=truncated_importance), or take the server for what it is, "
+                f"a teacher: strop run seq_kd --set teacher={recipe.sampler}"
+            )
+    return open_sampler(recipe.sampler, tokenizer=policy.tokenizer, exact=True, context=policy.context,
+                        teacher=policy.teacher)  # fmt: skip
+
+
+def is_address(model: str) -> bool:
+    """Whether a model is named by where it is served."""
+    return model.startswith(("http://", "https://"))
+
+
+def _compares(recipe: Recipe) -> bool:
+    """Whether teacher and policy are compared token by token."""
+    return any(name.startswith("teacher_") for stage in recipe.stages for name in stage.needs)
 
 
 def _sample_texts(task: Task, problems: int = 4000) -> Iterator[str]:

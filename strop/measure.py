@@ -21,7 +21,7 @@ def heldout(engine: "Engine", episode: Episode, problems: int, key: Key, samples
     """One attempt, or `samples`, at each of the first `problems` problems of the split `heldout`."""
     rows = engine.task.size("heldout")
     chosen = [engine.task.problem("heldout", i) for i in range(problems if rows is None else min(problems, rows))]
-    attempts = episode(chosen, sampler=engine.sampler, task=engine.task, samples=samples, key=key)
+    attempts = episode(chosen, sampler=engine.policy, task=engine.task, samples=samples, key=key)
     return score(chosen, attempts, engine.judge())
 
 

@@ -60,6 +60,31 @@ class AdamW:
 
 
 @piece
+class LoRA:
+    """Train low-rank adapters beside frozen weights (Hu et al., arXiv:2106.09685): `W + alpha / rank * B A`.
+
+    Checkpoints hold the adapter alone, and the reference is the model without it. A rate about ten times that of all
+    weights does for it (Schulman et al., "LoRA Without Regret", 2025).
+    """
+
+    rank: Positive = 16
+    """Rows of A, columns of B."""
+    alpha: Annotated[float, Field(gt=0)] | None = None
+    """None takes twice the rank."""
+    targets: tuple[str, ...] = ()
+    """Names of linear layers, such as q_proj; empty takes all but the output layer."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that is left out in each optimiser step; never when sampling."""
+    quantise: Literal["int8", "int4"] | None = None
+    """What the frozen weights are held in (QLoRA); None leaves them in the compute precision."""
+
+    @property
+    def scale(self) -> float:
+        """Alpha, as a number."""
+        return 2.0 * self.rank if self.alpha is None else self.alpha
+
+
+@piece
 class Heldout:
     """The measure that training never sees: fresh problems, judged by the verifier alone, whatever the rewards."""
 
@@ -165,6 +190,9 @@ class Recipe:
     teacher: str = ""
     """The model that distillation learns from, named like `model`, or `self`: the policy as it is at each moment. Where
     distributions are compared and not only texts, its tokenizer must be the policy's."""
+    sampler: str = ""
+    """Who writes the attempts that are learned from: empty is the policy itself, `http://HOST:PORT/v1#MODEL` a server,
+    whose weights do not follow. Held-out problems are always the policy's own."""
     source: str = ""
     """The paper a recipe is named for."""
     baseline: str = ""
@@ -177,8 +205,14 @@ class Recipe:
     """Where the claim puts that measure, compared with the baseline."""
     seed: int = 0
     heldout: Heldout = dataclasses.field(default_factory=Heldout)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Compute precision; master weights are always fp32. `auto` measures which is faster here."""
+    adapter: LoRA | None = None
+    """None trains all weights."""
+    precision: Literal["auto", "fp32", "bf16", "layercast"] = "auto"
+    """Compute precision; master weights are always fp32. `auto` measures which is faster here; `layercast` holds
+    matrices in bf16 and computes in fp32."""
+    gradient_checkpointing: bool = False
+    """Keep only what goes into each layer for the backward pass and run the layer again there: a third more time, for
+    a fraction of the activations' memory."""
     token_budget: Positive = 16384
     """Most tokens, padding included, in one micro-batch."""
     slots: Positive = 256
@@ -248,6 +282,8 @@ def _set(node: Any, path: list[str], value: str, whole: str) -> Any:
     if head not in known:
         raise ConfigError(f"{whole}: {type(node).__name__} has no field {head!r}. {did_you_mean(head, known)}")
     old = getattr(node, head)
+    if old is None and rest and head == "adapter":
+        old = LoRA()
     new = _set(old, rest, value, whole) if rest else _parse(old, value, head, whole)
     if new is None and head in _ROOM_OF and known[head].default is not None:
         raise ConfigError(f"{whole}: a {type(node).__name__} cannot do without one. Next: strop ls {_ROOM_OF[head]}")
@@ -303,7 +339,7 @@ def _load(value: Any, where: str, room: str | None = None) -> Any:
 
 
 def _class_named(name: str, room: str | None) -> type:
-    own = {f"recipe.{cls.__name__}": cls for cls in (AdamW, Heldout, Term, Stage, Recipe)}
+    own = {f"recipe.{cls.__name__}": cls for cls in (AdamW, LoRA, Heldout, Term, Stage, Recipe)}
     cls = own.get(name) or catalogue.load(name, room)
     if not getattr(cls, "__is_piece__", False):
         raise ConfigError(f"{name} is not a piece: decorate the class with @strop.piece.piece.")

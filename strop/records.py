@@ -19,6 +19,8 @@ from jaxtyping import Bool, Float, Int
 if TYPE_CHECKING:
     import torch
 
+    from strop.decoders import Hook
+
 Outcome = Literal["right", "wrong", "unparsable", "timeout", "error"]
 Finish = Literal["stop", "length"]
 Origin = Literal["policy", "expert", "replay", "teacher", "mismatch"]
@@ -85,6 +87,20 @@ class Verdict:
         return float(self.outcome == "right")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Context:
+    """Where an attempt goes on from a prompt of its own: the model sees nothing else of what was there before.
+
+    >>> Context(start=3, prompt=np.array([7, 8])).start
+    3
+    """
+
+    start: int
+    """The first of the attempt's tokens that stands in it; it lasts until the next one begins."""
+    prompt: Int[np.ndarray, " S"]
+    """What stands before that token."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trajectory:
     """One attempt at a problem. Token fields are absent (`None`) for rollouts that others made as text."""
@@ -112,6 +128,13 @@ class Trajectory:
     """What the model reads in place of `tokens`, which stay what it should predict; None where it reads them."""
     input_mix: float = 1.0
     """How much of each embedding it reads is that of `inputs`; the rest is that of `tokens`."""
+    contexts: tuple[Context, ...] = ()
+    """Where it goes on from other prompts than `prompt_tokens`, in rising order of their starts: later chunks, turns
+    that see only a part of what was said. Each becomes a row of the batch; empty where it is one sequence."""
+    answers: tuple[str, ...] = ()
+    """Responses inside it that are judged by themselves, such as those of its turns."""
+    verdicts: tuple[Verdict, ...] = ()
+    """Of each of `answers`; `verdict` is that of `text`."""
     verdict: Verdict | None = None
     rewards: Mapping[str, float] = field(default_factory=dict)
     """Each reward's part, already weighted."""
@@ -171,7 +194,7 @@ class Counts:
     tokens: int
     """Written tokens of all rows."""
     sequences: int
-    """Rows, those with a zero advantage included."""
+    """Attempts, those with a zero advantage included."""
     groups: int
     """Problems (or preference pairs)."""
 
@@ -194,6 +217,8 @@ class Batch:
     group: "Int[torch.Tensor, ' N']"
     """Rows of one problem (or one preference pair) share a number."""
     counts: Counts
+    share: "Float[torch.Tensor, ' N'] | None" = None
+    """Which part of its attempt each row is, by written tokens; None where every row is a whole one."""
     prompts: tuple[Int[np.ndarray, " _"], ...] = ()
     """Prompt tokens of each row, for whoever computes log-probabilities."""
     origin: tuple[Origin, ...] = ()
@@ -263,6 +288,11 @@ class Request:
     top_p: float = 1.0
     top_k: int = 0
     """0 keeps the whole vocabulary."""
+    stop: Sequence[int] = ()
+    """Ids that end a sample beside those that end a turn; they are kept as its last token, like those."""
+    hook: "Hook | None" = None
+    """What changes the logits or hidden states its tokens are drawn from (see `strop.decoders`); only samplers whose
+    `hooks` is true take it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -275,5 +305,5 @@ class Completion:
     """Position of its seed in the request."""
     tokens: Int[np.ndarray, " T"]
     logp: Float[np.ndarray, " T"]
-    """Under the distribution each token was drawn from (temperature, top-p and top-k applied), nats."""
+    """Under the distribution each token was drawn from (hook, temperature, top-p and top-k applied), nats."""
     finish: Finish

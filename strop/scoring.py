@@ -46,13 +46,16 @@ def score(
         if attempt is None:
             break
         with clock("verify"):
-            judge.submit(len(arrived), attempt.text, attempt.problem)
+            for place, text in enumerate((attempt.text, *attempt.answers)):
+                judge.submit((len(arrived), place), text, attempt.problem)
             arrived.append(attempt)
     with clock("verify"):
         by_problem: dict[str, list[Trajectory]] = {problem.id: [] for problem in problems}
-        for number, verdict in judge.results():
-            attempt = arrived[number]
-            by_problem.setdefault(attempt.problem.id, []).append(replace(attempt, verdict=verdict))
+        verdicts = dict(judge.results())
+        for number, attempt in enumerate(arrived):
+            whole, *inner = (verdicts[number, place] for place in range(1 + len(attempt.answers)))
+            judged = replace(attempt, verdict=whole, verdicts=tuple(inner))
+            by_problem.setdefault(attempt.problem.id, []).append(judged)
         return [
             Group(members[0].problem, tuple(sorted(members, key=lambda t: t.sample)))
             for members in by_problem.values()
@@ -62,7 +65,13 @@ def score(
 
 def reward(groups: Sequence[Group], rewards: Sequence[Any], memories: Sequence[Any]) -> list[Group]:
     """The groups with each reward's part, and their sum, on every attempt."""
-    return [_rewarded(group, rewards, memories) for group in groups] if rewards else list(groups)
+    if not rewards:
+        return list(groups)
+    known = [
+        each.update(memory, groups) if getattr(each, "whole_step", False) else memory
+        for each, memory in zip(rewards, memories, strict=True)
+    ]
+    return [_rewarded(group, rewards, known) for group in groups]
 
 
 def _rewarded(group: Group, rewards: Sequence[Any], memories: Sequence[Any]) -> Group:

@@ -1,5 +1,7 @@
 """How a response is read: the thought between `<think>` and `</think>`, and the answer after it."""
 
+import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -45,3 +47,19 @@ def join_thought(thought: str, answer: str) -> str:
     '<think>2+3=5</think>5'
     """
     return f"{OPEN}{thought}{CLOSE}{answer}"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of checkpoints from first to last: by the numbers in them, as numbers.
+
+    Names without a number come first (a base model), `final` and `last` come last.
+
+    >>> in_order({"step-64", "final", "step-8", "base", "step-16"})
+    ['base', 'step-8', 'step-16', 'step-64', 'final']
+    """
+
+    def place(name: str) -> tuple[int, list[float], str]:
+        numbers = [float(number) for number in re.findall(r"[0-9]+(?:\.[0-9]+)?", name)]
+        return (1 if numbers else 2 if name.lower() in ("final", "last") else 0), numbers, name
+
+    return sorted(set(names), key=place)

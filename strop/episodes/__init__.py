@@ -4,6 +4,10 @@ An episode is a piece: `episode(problems, sampler=..., task=..., samples=G, key=
 order in which they finish, so that judging overlaps with generating. Sampling seeds come from `key.fold(problem.id,
 sample)` and nothing else. Episodes that replay data ask the task for a demonstration and the sampler only for its
 tokenizer.
+
+One attempt is one trajectory, whatever it unfolds in: its tokens are all that was written, in order. Where the model
+went on from another prompt than the first, `Trajectory.contexts` says so; tokens between turns that it did not write
+are in the mask; answers of its turns that should be judged by themselves are `Trajectory.answers`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

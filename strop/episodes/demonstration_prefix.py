@@ -8,9 +8,10 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from strop.episodes import Sampler
+from strop.episodes._begun import Drawing, begun
 from strop.keys import Key
 from strop.piece import piece
-from strop.records import Problem, Request, Trajectory
+from strop.records import Problem, Trajectory
 from strop.tasks import Task
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,7 +35,7 @@ class DemonstrationPrefix:
     ...     def prompt(self, turns): return np.array([7])
     ...     def decode(self, tokens): return " ".join(map(str, tokens))
     >>> class Echo:
-    ...     tokenizer = Tokens()
+    ...     tokenizer, context = Tokens(), 99
     ...     def generate(self, requests):
     ...         for i, r in enumerate(requests):
     ...             yield Completion(request=i, sample=0, tokens=np.array([0]), logp=np.zeros(1), finish="stop")
@@ -72,34 +73,24 @@ class DemonstrationPrefix:
         self, problems: Sequence[Problem], *, sampler: Sampler, task: Task, samples: int, key: Key
     ) -> Iterator[Trajectory]:
         tokenizer = sampler.tokenizer
-        whole = list(self.demonstrations(problems, sampler=sampler, task=task, samples=samples, key=key))
-        prefixes = [self._prefix(shown, key.fold(shown.problem.id, shown.sample, "prefix")) for shown in whole]
-        prompts = [tokenizer.prompt(shown.problem.prompt) for shown in whole]
-        requests = [
-            Request(
-                prompt=np.concatenate([prompt, prefix]),
-                seeds=[key.fold(shown.problem.id, shown.sample).uint64()],
-                max_tokens=self.max_tokens - len(prefix),
-                temperature=self.temperature,
+        starts: list[Trajectory] = []
+        for shown in self.demonstrations(problems, sampler=sampler, task=task, samples=samples, key=key):
+            prefix = self._prefix(shown, key.fold(shown.problem.id, shown.sample, "prefix"))
+            starts.append(
+                replace(
+                    shown,
+                    origin="policy",
+                    prompt_tokens=tokenizer.prompt(shown.problem.prompt),
+                    tokens=prefix,
+                    mask=np.ones(len(prefix), dtype=bool),
+                    logp=np.full(len(prefix), np.nan, dtype=np.float32),
+                )
             )
-            for prompt, prefix, shown in zip(prompts, prefixes, whole, strict=True)
-        ]
-        for done in sampler.generate(requests):
-            prefix, shown = prefixes[done.request], whole[done.request]
-            tokens = np.concatenate([prefix, done.tokens])
-            given = np.arange(len(tokens)) < len(prefix)
-            yield replace(
-                shown,
-                text=tokenizer.decode(tokens),
-                finish=done.finish,
-                origin="policy",
-                prompt_tokens=prompts[done.request],
-                tokens=tokens,
-                mask=np.ones(len(tokens), dtype=bool),
-                logp=np.concatenate([np.full(len(prefix), np.nan, dtype=np.float32), done.logp]),
-                temperature=self.temperature,
-                signals={"prefix": given.astype(np.float32)},
-            )
+        for attempt in begun(starts, sampler, Drawing(self.max_tokens, self.temperature), key):
+            # nobody knows how likely the prefix was, and nothing else
+            assert attempt.logp is not None
+            given = np.isnan(attempt.logp)
+            yield replace(attempt, signals={"prefix": given.astype(np.float32)})
 
     def _prefix(self, shown: Trajectory, key: Key) -> np.ndarray:
         assert shown.tokens is not None

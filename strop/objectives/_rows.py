@@ -18,4 +18,5 @@ def row_means(values: Float[torch.Tensor, "N T"], batch: Batch) -> Float[torch.T
 def spread(values: Float[torch.Tensor, " N"], batch: Batch) -> Float[torch.Tensor, "N T"]:
     """Per-token numbers whose mean over the batch's tokens is the mean of `values` over its rows; for logging."""
     weight = batch.counts.tokens / (max(batch.counts.sequences, 1) * batch.mask.sum(dim=1).clamp(min=1))
+    weight = weight if batch.share is None else weight * batch.share
     return (values * weight)[:, None].expand(batch.mask.shape)

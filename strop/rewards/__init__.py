@@ -2,7 +2,8 @@
 
 A reward is a piece that sees a whole judged group and gives one number for each attempt: `reward(group) -> Float["G"]`,
 already multiplied by its `weight`. One with a memory has `init() -> state` and `update(state, groups) -> state`, and is
-called `reward(group, state)`. The loop adds the parts up and stores each.
+called `reward(group, state)`; where it says `whole_step: ClassVar[bool] = True`, the state is that after the step's own
+update, so that it can look at all groups before it pays any. The loop adds the parts up and stores each.
 """
 
 from typing import Protocol, runtime_checkable

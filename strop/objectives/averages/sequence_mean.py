@@ -25,4 +25,7 @@ class SequenceMean:
 
     def __call__(self, losses: Float[torch.Tensor, "N T"], batch: Batch) -> Float[torch.Tensor, ""]:
         sums = torch.where(batch.mask, losses, 0.0).sum(dim=1)
-        return (sums / batch.mask.sum(dim=1).clamp(min=1)).sum() / max(batch.counts.sequences, 1)
+        means = sums / batch.mask.sum(dim=1).clamp(min=1)
+        # a row may be one of several that an attempt was written in
+        means = means if batch.share is None else means * batch.share
+        return means.sum() / max(batch.counts.sequences, 1)
