@@ -23,8 +23,8 @@ def kimi_k1_5(
 
     Source: Kimi k1.5, arXiv:2501.12599, section 2.3.
 
-    Departures: tau is not given in the paper. Its length reward, its curriculum and its partial rollouts are not part
-    of this recipe.
+    Departures: tau is not given in the paper. Its length reward is in `kimi_long2short`; its curriculum and its partial
+    rollouts are not part of this recipe.
     """
     base = grpo(task, model=model, data=data, steps=steps, seed=seed, max_tokens=max_tokens)
     stage = replace(

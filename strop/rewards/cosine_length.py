@@ -21,8 +21,8 @@ class CosineLength:
     Source: Demystifying Long CoT (arXiv:2502.03373), whose values are the defaults; Open-RS (arXiv:2503.16219) has 1
     and 0.5 for right, 0 and -0.5 for wrong answers, and no value of its own for the limit.
 
-    Departures: the former counts as exceeding 16 tokens before the limit, here it is the limit itself; the latter
-    measures characters and does not stop the cosine at the limit.
+    Departures: the former's code counts a response as exceeding from 16 tokens before the limit (`margin=16`), here
+    that is the limit itself; the latter measures characters and does not stop the cosine at the limit.
 
     >>> from strop.records import Problem, Trajectory, Verdict
     >>> problem = Problem(id="a/train/0", task="a", prompt=(), reference="5")
@@ -41,6 +41,8 @@ class CosineLength:
     """Values a and b of any other answer."""
     exceeded: FiniteFloat | None = -10.0
     """Value from `max_length` on, right or wrong; None leaves what the cosine ends with."""
+    margin: Annotated[int, Field(ge=0)] = 0
+    """By how many tokens `exceeded` begins before `max_length`."""
     weight: FiniteFloat = 1.0
     """What all values are multiplied by."""
 
@@ -50,5 +52,5 @@ class CosineLength:
         turned = (1 + np.cos(np.pi * np.minimum(lengths / self.max_length, 1.0))) / 2
         values = last + (first - last) * turned
         if self.exceeded is not None:
-            values = np.where(lengths >= self.max_length, self.exceeded, values)
+            values = np.where(lengths >= self.max_length - self.margin, self.exceeded, values)
         return self.weight * values

@@ -52,3 +52,10 @@ def test_right_answers_lose_and_wrong_ones_gain_by_length():
 def test_beyond_the_limit_the_cosine_does_not_turn_round():
     values = CosineLength(max_length=40, exceeded=None)(group([("right", n) for n in (40, 60, 80, 120)]))
     np.testing.assert_allclose(values, [1.0] * 4)
+
+
+def test_exceeding_may_begin_before_the_limit():
+    rows = group([("right", n) for n in (35, 36, 40)])
+    near, past, limit = CosineLength(max_length=40, margin=4)(rows)
+    assert near == CosineLength(max_length=40)(rows)[0] > 1
+    assert past == limit == -10

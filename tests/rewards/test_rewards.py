@@ -80,3 +80,10 @@ def test_well_formed_answers_alone_are_paid():
     judged = group(text=texts, verdict=[Verdict("right"), Verdict("right"), Verdict("wrong"), Verdict("right")])
     np.testing.assert_array_equal(Correctness(well_formed=True, wrong=-1)(judged), [1, -1, -1, -1])
     np.testing.assert_array_equal(Correctness(wrong=-1)(judged), [1, 1, -1, 1])
+
+
+def test_a_bad_form_is_worth_the_same_right_or_wrong():
+    texts = ["<think>a</think>5", "5", "<think>a</think>6", "6", "<think>a"]
+    judged = group(text=texts, verdict=[*map(Verdict, ("right", "right", "wrong", "wrong", "unparsable"))])
+    base = Correctness(weight=2.0, wrong=-0.25, malformed=-1.0)
+    np.testing.assert_array_equal(base(judged), [2.0, -2.0, -0.5, -2.0, -2.0])
