@@ -4,22 +4,27 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from strop import catalogue
+from strop.episodes import Sampler
 from strop.episodes.single_turn import SingleTurn
+from strop.errors import ConfigError
 from strop.keys import Key
 from strop.measure import OUTCOMES
 from strop.piece import build
 from strop.recipe import task_named
-from strop.records import Group
+from strop.records import Group, Problem
 from strop.scoring import score
 from strop.statistics import bootstrap
 from strop.store.files import write_file
 from strop.tasks import Task
 from strop.verifiers import JudgePool
+
+if TYPE_CHECKING:
+    from strop.models.quantise import Quantised
 
 
 def evaluate_model(
@@ -35,28 +40,18 @@ def evaluate_model(
     precision: Any = "auto",
     seed: int = 0,
     slots: int = 256,
+    quantise: "Quantised | None" = None,
 ) -> tuple[dict[str, Any], list[Group]]:
     """The share of right answers to the first `problems` held-out problems, and every answer.
 
     `model` may be a run folder: its last checkpoint is taken. The interval is a 95 % bootstrap interval over problems.
     """
-    from strop.backends.torch.sampler import TorchSampler
-    from strop.models import language_model
-
     source: Task = task_named(task, data) if isinstance(task, str) else task
     episode = build(SingleTurn, {"max_tokens": max_tokens, "temperature": temperature, "style": style}, "eval")
-    if (Path(model) / "recipe.json").is_file():
-        from strop.store.run import Run
-
-        loaded = Run.open(model).model()
-    else:
-        loaded = language_model.load(model)
-    sampler = TorchSampler(loaded, slots=slots, precision=precision)
-    rows = source.size("heldout")
-    chosen = [source.problem("heldout", i) for i in range(problems if rows is None else min(problems, rows))]
-    verify = catalogue.load(f"verifiers/{source.verifier}")() if source.verifier else source.verify
+    sampler = open_sampler(model, slots=slots, precision=precision, quantise=quantise)
+    chosen = held_out(source, problems)
     started = time.perf_counter()
-    with JudgePool(verify) as judge:
+    with judges(source) as judge:
         key = Key.root(seed).fold("eval")
         attempts = episode(chosen, sampler=sampler, task=source, samples=samples, key=key)
         groups = score(chosen, attempts, judge)
@@ -78,6 +73,46 @@ def evaluate_model(
         },
     }
     return result, groups
+
+
+def open_sampler(
+    model: str,
+    *,
+    reference: str | None = None,
+    slots: int = 256,
+    precision: Any = "auto",
+    quantise: "Quantised | None" = None,
+) -> Sampler:
+    """A sampler of a model by name or folder, with a second model as its teacher where one is named.
+
+    A run folder stands for its last checkpoint, `http://HOST:PORT/v1#NAME` for a model on a server. `quantise` holds
+    the linear layers of `model` in 8 or 4 bits.
+    """
+    if model.startswith(("http://", "https://")):
+        if quantise is not None:
+            raise ConfigError(f"The weights of {model} are on a server: quantise them there, without --quantise.")
+        from strop.backends.http import open_sampler as on_server
+
+        return on_server(model, teacher=None if reference is None else open_sampler(reference, precision=precision))
+    from strop.backends.torch.sampler import TorchSampler
+    from strop.models import language_model
+
+    held = "layercast" if precision == "layercast" else "fp32"
+    second = None if reference is None else language_model.load(reference, held)
+    teacher = None if second is None else TorchSampler(second, slots=slots, precision=precision)
+    own = language_model.load(model, held, quantised=quantise)
+    return TorchSampler(own, slots=slots, precision=precision, teacher=teacher)
+
+
+def held_out(task: Task, problems: int) -> list[Problem]:
+    """The first held-out problems, as many as there are."""
+    rows = task.size("heldout")
+    return [task.problem("heldout", i) for i in range(problems if rows is None else min(problems, rows))]
+
+
+def judges(task: Task) -> JudgePool:
+    """Who judges answers to a task: the verifier it names, or itself."""
+    return JudgePool(catalogue.load(f"verifiers/{task.verifier}")() if task.verifier else task.verify)
 
 
 def write_rollouts(groups: Sequence[Group], path: Path) -> None:

@@ -3,7 +3,8 @@
 `check(piece)` gives one `Finding` for each property. Which contract applies follows from the room, or, for a user's own
 piece, from what it can be called with: `(logp, batch)` is an objective, `(losses, batch)` an average, `(rewards)` an
 advantage, `(scored)` a credit, `(group)` a reward, `(response, problem)` a verifier, `(attempts)` a decoder, `(groups)`
-a probe, `(groups, key)` a curator; what has a `pick` is a curriculum, what has an `apply` a controller.
+a probe, `(groups, key)` a curator, `(rows, key)` a builder of data; what has a `pick` is a curriculum, what has an
+`apply` a controller.
 """
 
 import importlib
@@ -30,15 +31,19 @@ _BY_PARAMETERS: dict[tuple[str, ...], str] = {
     ("attempts",): "decoders",
     ("groups",): "probes",
     ("groups", "key"): "curators",
+    ("rows", "key"): "builders",
 }
 _MODULES = {
     "objectives": "objectives", "averages": "averages", "advantages": "advantages", "credits": "advantages",
     "rewards": "judging",
     "verifiers": "judging", "decoders": "choosing", "probes": "choosing", "curators": "choosing",
+    "builders": "building",
     "curricula": "steering", "controllers": "steering",
 }  # fmt: skip
+_PARTS = (("objectives", "averages"), ("advantages", "credits"), ("curators", "builders"))
 CONTRACTS = tuple(_MODULES)
-"""Rooms that have a contract here; `averages` are a part of the room `objectives`, `credits` of `advantages`."""
+"""Rooms that have a contract here; `averages` are a part of the room `objectives`, `credits` of `advantages`,
+`builders` of `curators`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def contract_of(piece: Any, room: str | None = None) -> str:
                 f"{_parameters(piece) or 'nothing'}. Name its room: --room. {did_you_mean('', CONTRACTS)}"
             )
         return found
-    wanted = found if (room, found) in (("objectives", "averages"), ("advantages", "credits")) else room
+    wanted = found if (room, found) in _PARTS else room
     if wanted not in _MODULES:
         raise ConfigError(f"There is no contract for {room!r}. {did_you_mean(room, CONTRACTS)}")
     return wanted

@@ -69,10 +69,13 @@ def remembers_in_plain_data(advantage: Any) -> None:
     state = advantage.init()
     ensure_json(state, "the state of init()")
     before = copied(state)
-    after = advantage.update(state, groups())
+    # some remember what the policy did, some what others did beside it
+    taught = group(("right", "wrong"))
+    taught = replace(taught, trajectories=tuple(replace(t, origin="teacher") for t in taught.trajectories))
+    after = advantage.update(state, [*groups(), taught])
     ensure_untouched(before, state, "the state given to update()")
     ensure_json(after, "the state of update()")
-    ensure(after != before, "nothing is remembered of four groups: the memory is idle")
+    ensure(after != before, "nothing is remembered of five groups: the memory is idle")
 
 
 def does_not_depend_on_the_order_of_groups(advantage: Any) -> None:

@@ -1,8 +1,11 @@
 """The contracts of decoders, probes and curators: pieces that look at finished attempts."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
+from strop.contracts._drawing import DRAWING
 from strop.contracts._examples import HOSTILE, MIXED, group, groups
 from strop.contracts._finding import ensure, ensure_json
 from strop.decoders import NEEDS
@@ -64,6 +67,15 @@ def does_not_know_which_answer_is_right(decoder: Any) -> None:
         ensure(actual == expected, f"with right and wrong exchanged, it chose {actual!r} instead of {expected!r}")
 
 
+def _where_it_draws(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(check)
+    def tried(decoder: Any) -> None:
+        if hasattr(decoder, "draw"):
+            check(decoder)
+
+    return tried
+
+
 DECODERS = (
     names_an_attempt_or_nothing,
     gives_nothing_for_nothing,
@@ -72,6 +84,7 @@ DECODERS = (
     says_what_it_needs,
     looks_only_at_what_it_needs,
     does_not_know_which_answer_is_right,
+    *map(_where_it_draws, DRAWING),
 )
 
 

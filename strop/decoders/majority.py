@@ -1,9 +1,9 @@
 """The most frequent answer."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
+from strop.decoders._votes import answers, winner
 from strop.piece import piece
 from strop.records import Trajectory
 
@@ -28,7 +28,4 @@ class Majority:
     needs: ClassVar[tuple[str, ...]] = ("answer",)
 
     def __call__(self, attempts: Sequence[Trajectory]) -> int | None:
-        said = [None if t.verdict is None or t.verdict.outcome == "unparsable" else t.verdict.answer for t in attempts]
-        # Counter keeps the order of first sight, and max takes the first of equals
-        votes = Counter(answer for answer in said if answer is not None)
-        return said.index(max(votes, key=votes.__getitem__)) if votes else None
+        return winner(answers(attempts), [1.0] * len(attempts))

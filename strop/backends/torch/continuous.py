@@ -2,7 +2,7 @@
 
 import functools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from strop.backends.torch.cache import PrefillCache, RowCache
 from strop.backends.torch.fused import FusedStep
 from strop.backends.torch.jobs import Jobs
+from strop.backends.torch.steering import Steering
+from strop.decoders import Hook
 from strop.records import Completion
 
 PREFILL_TOKENS = 8192
@@ -68,11 +70,21 @@ class ContinuousBatch:
     """One call of the sampler, for models that use the attention interface with full attention.
 
     The token drawn for a row is fed to the model in the cache's current column, so `tokens[row, column]` and the
-    keys of that column belong together, and a row's response is a stretch of columns.
+    keys of that column belong together, and a row's response is a stretch of columns. Jobs that carry a hook are drawn
+    in step: the next ones enter when all before them have left.
     """
 
-    def __init__(self, net: PreTrainedModel, fused: FusedStep | None, jobs: Jobs, slots: int, context: int) -> None:
+    def __init__(
+        self,
+        net: PreTrainedModel,
+        fused: FusedStep | None,
+        jobs: Jobs,
+        slots: int,
+        context: int,
+        hook: Hook | None = None,
+    ) -> None:
         self.net, self.fused, self.jobs, self.context = net, fused, jobs, context
+        self.steering = None if hook is None else Steering(hook, net)
         self.slots = min(slots, len(jobs))
         self.device = next(net.parameters()).device
         self.waiting = deque(range(len(jobs)))
@@ -95,23 +107,28 @@ class ContinuousBatch:
         while self.waiting or self.rows:
             # the mode must not reach whoever consumes the completions, so it never spans a yield
             with torch.inference_mode():
-                finished = self._advance()
+                finished = self.advance()
             yield from finished
 
-    def _advance(self) -> list[Completion]:
+    def advance(self) -> list[Completion]:
         """Admit, draw one token for every row, let finished rows go, run the model once."""
         free = self.slots - int((self.job >= 0).sum())
-        if self.waiting and (free >= max(1, self.slots // 8) or free >= len(self.waiting)):
+        enough = free >= max(1, self.slots // 8) or free >= len(self.waiting)
+        if self.waiting and (enough if self.steering is None else not self.rows):
             self._admit(free)
         elif self.cache.column == self.cache.columns:
             self._shift(0)
         rows, column = self.rows, self.cache.column
         working = np.maximum(self.job[:rows], 0)
         position = column - self.begin[:rows]
-        drawn, logp = self.jobs.draw(self.logits, working, position, self.shaping)
+        logits = self.logits
+        if self.steering is not None:
+            so_far = self.tokens[:rows, self.begin[0] : column]
+            logits = self.steering.logits(logits, torch.from_numpy(so_far).to(self.device))
+        drawn, logp = self.jobs.draw(logits, working, position, self.shaping)
         self.tokens[:rows, column] = drawn.cpu().numpy()
         self.logp[:rows, column] = logp.cpu().numpy()
-        done = self.jobs.ends[self.tokens[:rows, column]] | (position + 1 >= self.jobs.room[working])
+        done = self.jobs.ended(self.tokens[:rows, column], working) | (position + 1 >= self.jobs.room[working])
         done &= self.job[:rows] >= 0
         finished = []
         if done.any():
@@ -126,6 +143,20 @@ class ContinuousBatch:
             self._step()
         return finished
 
+    def leave(self, jobs: Collection[int]) -> None:
+        """Let go of jobs that nobody waits for any more, whether they have a row yet or not."""
+        for job in [each for each in self.waiting if each in jobs]:
+            self.waiting.remove(job)
+            request = int(self.jobs.request[job])
+            self.unplaced[request] -= 1
+            if not self.unplaced[request]:
+                self.prefills.pop(request, None)
+        gone = np.isin(self.job[: self.rows], list(jobs))
+        if gone.any():
+            # rows stay where they are, as the logits of the next draw do
+            self.job[: self.rows][gone] = -1
+            self._refresh()
+
     def _step(self) -> None:
         """Feed the tokens just drawn."""
         cache, rows, column = self.cache, self.rows, self.cache.column
@@ -134,6 +165,8 @@ class ContinuousBatch:
         # a finished row that still has its slot runs on, but must not run out of the model's positions
         positions = np.minimum(column - self.start[:rows, None], self.context - 1)
         mask = self.mask[:rows, None, None, cache.first : column + 1]
+        if self.steering is not None:
+            self.steering.first_drawn = 0
         self.logits = run(ids, torch.from_numpy(positions).to(self.device), mask, cache)
         cache.column += 1
 
@@ -166,6 +199,8 @@ class ContinuousBatch:
             if not self.unplaced[request]:
                 del self.prefills[request]
         self._refresh()
+        if self.steering is not None:
+            self.steering.begin(self.jobs, entering)
 
     def _prefill(self, requests: Int[np.ndarray, " P"]) -> None:
         """Run the prompts that have not been run, in passes of at most `PREFILL_TOKENS`."""
@@ -176,6 +211,8 @@ class ContinuousBatch:
             while take < len(todo) and (take + 1) * len(self.jobs.prompts[todo[take]]) <= PREFILL_TOKENS:
                 take += 1
             batch, todo = todo[:take], todo[take:]
+            if self.steering is not None:
+                self.steering.first_drawn = len(self.jobs.prompts[batch[-1]])
             prefill = Prefill(self.net, [self.jobs.prompts[r] for r in batch])
             self.prefills.update({request: (prefill, row) for row, request in enumerate(batch)})
 
@@ -210,11 +247,11 @@ class ContinuousBatch:
         self._refresh()
 
     def _compact(self) -> None:
-        """Where nothing waits, fill the holes that finished rows left with the last rows, once that pays."""
+        """Where nothing may enter, fill the holes that finished rows left with the last rows, once that pays."""
         live = (self.job[: self.rows] >= 0).nonzero()[0]
         self.cache.first = int(self.start[live].min()) if len(live) else self.cache.column
         holes = self.rows - len(live)
-        if self.waiting or (len(live) and holes < max(1, self.rows // 16)):
+        if (self.waiting and self.steering is None) or (len(live) and holes < max(1, self.rows // 16)):
             return
         sources = live[live >= len(live)]
         targets = (self.job[: len(live)] < 0).nonzero()[0]
@@ -225,6 +262,10 @@ class ContinuousBatch:
             self.cache.move(torch.from_numpy(sources).to(self.device), torch.from_numpy(targets).to(self.device))
         self.rows = self.cache.rows = len(live)
         self._refresh()
+        if self.steering is not None:
+            left = np.arange(len(live))
+            left[targets] = sources
+            self.steering.keep(torch.from_numpy(left).to(self.device))
 
     def _refresh(self) -> None:
         """What depends on which rows are there and where they begin."""

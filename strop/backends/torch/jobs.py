@@ -1,7 +1,7 @@
 """What one call of the sampler has to do: one job for each seed of each request, as arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, UInt
 from torch import Tensor
 
 from strop.backends.torch.draw import Shaping, draw, uniforms
+from strop.decoders import Hook
 from strop.errors import BackendError
 from strop.records import Completion, Request
 
@@ -29,6 +30,12 @@ class Jobs:
     top_p: Float[np.ndarray, " N"]
     ends: Bool[np.ndarray, " V"]
     """Which ids end a turn."""
+    hooks: tuple[Hook | None, ...]
+    """One per request."""
+    stops: Bool[np.ndarray, "K V"] | None
+    """Which ids end a sample beside those, for each set of them that a request names; `None` where none does."""
+    stop_set: Int[np.ndarray, " N"]
+    """Which row of `stops` is a job's."""
 
     @classmethod
     def of(cls, requests: Sequence[Request], context: int, vocab: int, eos: frozenset[int]) -> "Jobs":
@@ -37,6 +44,8 @@ class Jobs:
         for index, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
             _check(f"request {index}", request, prompt, context, vocab)
         counts = [len(r.seeds) for r in requests]
+        sets = dict.fromkeys(tuple(sorted({int(i) for i in r.stop})) for r in requests)
+        number = {ids: k for k, ids in enumerate(sets)}
 
         def spread(values: Sequence[int | float], dtype: type) -> np.ndarray:
             return np.repeat(np.asarray(values, dtype=dtype), counts)
@@ -53,10 +62,31 @@ class Jobs:
             top_k=spread([r.top_k for r in requests], np.int64),
             top_p=spread([r.top_p for r in requests], np.float32),
             ends=np.isin(np.arange(vocab), sorted(eos)),
+            hooks=tuple(r.hook for r in requests),
+            stops=np.stack([np.isin(np.arange(vocab), ids) for ids in sets]) if any(sets) else None,
+            stop_set=spread([number[tuple(sorted({int(i) for i in r.stop}))] for r in requests], np.int64),
         )
 
     def __len__(self) -> int:
         return len(self.request)
+
+    def parts(self) -> "list[tuple[Hook | None, Jobs]]":
+        """The jobs of each hook; all of them, as they are, where there is none."""
+        if all(hook is None for hook in self.hooks):
+            return [(None, self)] if len(self) else []
+        owner = {id(hook): hook for hook in self.hooks}
+        mine = np.array([id(hook) for hook in self.hooks])[self.request]
+        arrays = [f.name for f in fields(self) if f.name not in ("prompts", "ends", "hooks", "stops")]
+        return [
+            (hook, replace(self, **{name: getattr(self, name)[mine == number] for name in arrays}))
+            for number, hook in owner.items()
+            if (mine == number).any()
+        ]
+
+    def ended(self, tokens: Int[np.ndarray, " N"], jobs: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+        """Whether these jobs end with these tokens."""
+        done = self.ends[tokens]
+        return done if self.stops is None else done | self.stops[self.stop_set[jobs], tokens]
 
     def shaping(self, jobs: Int[np.ndarray, " N"], device: torch.device) -> Shaping:
         """How these jobs reshape the distribution."""
@@ -81,7 +111,7 @@ class Jobs:
                 f"The model's logits are not finite (request {self.request[job]}, token {token}); the weights have "
                 "diverged. Go back to an earlier checkpoint and lower the learning rate."
             )
-        stopped = bool(self.ends[tokens[-1]])
+        stopped = bool(self.ended(tokens[-1:], np.array([job]))[0])
         return Completion(
             request=int(self.request[job]),
             sample=int(self.sample[job]),

@@ -1,6 +1,7 @@
 """The default sampler: continues prompts with any transformers causal language model, on a CPU or a GPU."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 from strop.backends.torch.attention import NAME
 from strop.backends.torch.continuous import ContinuousBatch
@@ -10,6 +11,7 @@ from strop.backends.torch.paths import Path, path_of, structure
 from strop.backends.torch.precision import Precision, resolve
 from strop.backends.torch.shadow import shadow
 from strop.backends.torch.waves import Waves
+from strop.episodes import Sampler
 from strop.errors import ConfigError
 from strop.models.chat_tokenizer import ChatTokenizer
 from strop.models.language_model import LanguageModel, vocab_of
@@ -32,8 +34,13 @@ class TorchSampler:
     small ones of the Llama layout with fused steps; others (sliding windows, state spaces) run in waves of prompts
     of equal length. Which path a model takes (`path`) is found out by comparing numbers with its own forward pass.
 
+    Requests with a hook are drawn in step with each other, those of one hook together.
+
     Weights must not change while the completions of a call are still being read.
     """
+
+    hooks: ClassVar[bool] = True
+    """It takes requests with a hook."""
 
     def __init__(
         self,
@@ -41,7 +48,7 @@ class TorchSampler:
         *,
         slots: int = 256,
         precision: Precision = "auto",
-        teacher: "TorchSampler | None" = None,
+        teacher: Sampler | None = None,
     ) -> None:
         if slots < 1:
             raise ConfigError(f"slots must be at least 1, got {slots}.")
@@ -78,13 +85,14 @@ class TorchSampler:
         distribution with one possible token: its log-probability is 0.
         """
         net = self.model.net
-        jobs = Jobs.of(requests, self.context, vocab_of(net), self.tokenizer.eos_ids)
-        if not len(jobs):
-            return
+        every = Jobs.of(requests, self.context, vocab_of(net), self.tokenizer.eos_ids)
         # made anew for each call: nothing that depends on the weights outlives them
-        path = self.path
-        if path == "waves":
-            yield from Waves(shadow(net, self.dtype), jobs, self.slots)
-        else:
-            fused = FusedStep.of(net, self.dtype) if path == "fused" else None
-            yield from ContinuousBatch(shadow(net, self.dtype, NAME), fused, jobs, self.slots, self.context)
+        for hook, jobs in every.parts():
+            path = self.path
+            if path == "waves":
+                yield from Waves(shadow(net, self.dtype), jobs, self.slots, hook)
+                continue
+            # the fused step has no layers whose states could be changed
+            fused = path == "fused" and (hook is None or hook.layer is None)
+            step = FusedStep.of(net, self.dtype) if fused else None
+            yield from ContinuousBatch(shadow(net, self.dtype, NAME), step, jobs, self.slots, self.context, hook)

@@ -11,6 +11,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from strop.backends.torch.jobs import Jobs
+from strop.backends.torch.steering import Steering
+from strop.decoders import Hook
 from strop.records import Completion
 
 
@@ -22,8 +24,9 @@ class Waves:
     reads its whole text again for every token.
     """
 
-    def __init__(self, net: PreTrainedModel, jobs: Jobs, slots: int) -> None:
+    def __init__(self, net: PreTrainedModel, jobs: Jobs, slots: int, hook: Hook | None = None) -> None:
         self.net, self.jobs, self.slots = net, jobs, slots
+        self.steering = None if hook is None else Steering(hook, net)
         self.device = next(net.parameters()).device
         known = inspect.signature(net.forward).parameters
         self.past = next((name for name in ("past_key_values", "cache_params") if name in known), None)
@@ -39,19 +42,23 @@ class Waves:
         requests, which = np.unique(self.jobs.request[jobs], return_inverse=True)
         with torch.inference_mode():
             prompts = torch.from_numpy(np.stack([self.jobs.prompts[r] for r in requests])).to(self.device)
-            logits, past = self._run(prompts, None)
+            logits, past = self._run(prompts, None, prompts.shape[1])
             index = torch.from_numpy(which).to(self.device)
             logits, past, text = logits[index], _select(past, index), prompts[index]
         prompt_size = text.shape[1]
+        if self.steering is not None:
+            self.steering.begin(self.jobs, jobs)
         logp = np.zeros((len(jobs), 0), dtype=np.float32)
         while len(jobs):
             finished = []
             with torch.inference_mode():
                 count = np.full(len(jobs), text.shape[1] - prompt_size)
+                if self.steering is not None:
+                    logits = self.steering.logits(logits, text[:, prompt_size:])
                 drawn, drawn_logp = self.jobs.draw(logits, jobs, count, self.jobs.shaping(jobs, self.device))
                 text = torch.cat([text, drawn[:, None]], dim=1)
                 logp = np.concatenate([logp, drawn_logp.cpu().numpy()[:, None]], axis=1)
-                done = self.jobs.ends[drawn.cpu().numpy()] | (count + 1 >= self.jobs.room[jobs])
+                done = self.jobs.ended(drawn.cpu().numpy(), jobs) | (count + 1 >= self.jobs.room[jobs])
                 for row in done.nonzero()[0]:
                     response = text[row, prompt_size:].cpu().numpy()
                     finished.append(self.jobs.completion(int(jobs[row]), response, logp[row]))
@@ -59,11 +66,16 @@ class Waves:
                     staying = torch.from_numpy((~done).nonzero()[0]).to(self.device)
                     jobs, logp, text = jobs[~done], logp[~done], text[staying]
                     past = _select(past, staying) if len(jobs) else None
+                    if self.steering is not None:
+                        self.steering.keep(staying)
                 if len(jobs):
-                    logits, past = self._run(text if past is None else text[:, -1:], past)
+                    new = text if past is None else text[:, -1:]
+                    logits, past = self._run(new, past, prompt_size if past is None else 0)
             yield from finished
 
-    def _run(self, ids: Int[Tensor, "N S"], past: Any) -> tuple[Float[Tensor, "N V"], Any]:
+    def _run(self, ids: Int[Tensor, "N S"], past: Any, first_drawn: int) -> tuple[Float[Tensor, "N V"], Any]:
+        if self.steering is not None:
+            self.steering.first_drawn = first_drawn
         given = {} if self.past is None else {"use_cache": True}
         if past is not None and self.past is not None:
             given[self.past] = past
