@@ -28,7 +28,10 @@ from strop.objectives.policy_gradient.clip_higher import ClipHigher
 from strop.recipe import AdamW
 from strop.records import Batch
 
-CASES = ("log-probabilities", "distributions of policy and teacher", "all logits at once")
+CASES = (
+    "log-probabilities", "distributions of policy and teacher", "all logits at once",
+    "log-probabilities, layers run twice",
+)  # fmt: skip
 
 
 def peak() -> float:
@@ -62,7 +65,7 @@ def measure(case: str, vocabulary: int, rows: int, precision: str) -> float:
     model, teacher = (
         language_model.initialise(shape, seed, ChatTokenizer(nano.tokenizer(["text"]))) for seed in (0, 1)
     )
-    learner = TorchLearner(model, dtype=resolve(precision), teacher=teacher)
+    learner = TorchLearner(model, dtype=resolve(precision), teacher=teacher, checkpointing=case == CASES[3])
     # once with few rows, so that moments and whatever is allocated once are there before
     objective = ForwardKL() if case == CASES[1] else ClipHigher()
     learner.step(example(MEMBERS), objective, TokenMean(), AdamW(), 1e-4)

@@ -1,6 +1,7 @@
 """GRPO on a checkpoint of a real size: memory and time of a few steps, on whatever this machine is.
 
     python benchmarks/real_size.py ../shared/data/gsm8k_train.jsonl --steps 3
+    python benchmarks/real_size.py ../shared/data/gsm8k_train.jsonl --steps 3 --set adapter.rank=16
 
 The checkpoint has the shape of Qwen2.5-0.5B (494 M parameters, vocabulary 151,936) and random weights, so it runs where
 no hub can be reached and learns nothing; what is shown is that the ordinary path carries it. Random answers are all
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=4)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--set", action="append", default=[], help="change a field of the recipe: adapter.rank=16")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
@@ -59,7 +61,7 @@ def main() -> None:
             ),
             [
                 "heldout.problems=4", "heldout.every=0", "checkpoint_every=0", "token_budget=2048",
-                "stages.0.advantage=null",
+                "stages.0.advantage=null", *args.set,
             ],
         )  # fmt: skip
         run = strop.run(recipe, out=Path(folder) / "run", display=progress("plain"))

@@ -1,23 +1,28 @@
 """Load, save and make causal language models: weights, tokenizer and context length in one record."""
 
+import copy
 import weakref
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 import transformers
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedConfig, PreTrainedModel
 
 from strop.errors import BackendError, ConfigError, did_you_mean
+from strop.keys import Key
+from strop.models import lora
 from strop.models.chat_tokenizer import ChatTokenizer, load_tokenizer
+from strop.models.layercast import layercast
+from strop.models.quantise import Quantised, check_kind, quantise
 
 BUNDLED = ("nano", "micro", "mini")
 """Models that come with strop, in `strop/assets`."""
-Weights = Literal["fp32", "bf16", "stored"]
+Weights = Literal["fp32", "bf16", "layercast", "stored"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,17 +37,31 @@ class LanguageModel:
     """Most tokens a prompt and its response may have together."""
 
 
-def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel:
+def load(name_or_path: str | Path, precision: Weights = "fp32", *, quantised: Quantised | None = None) -> LanguageModel:
     """A model by name: a bundled one (`nano`, `micro`, `mini`), a local folder, a run folder, whose last checkpoint it
     is, or a Hugging Face hub id.
 
     `precision` is what the weights are held in: fp32 to train them, bf16 to halve the memory of a model that is
-    only read, `stored` as the files have it. What the backend computes in is chosen there. Only safetensors are
-    read, and no code from a model's repository is run.
+    only read, `layercast` to halve it and compute in fp32, `stored` as the files have it. What the backend computes in
+    is chosen there. `quantised` holds the linear layers in 8 or 4 bits, to be read only. A folder with an adapter gives
+    its base with the adapter merged in. Only safetensors are read, and no code from a model's repository is run.
     """
     if precision not in get_args(Weights):
         raise ConfigError(f"precision must be one of {', '.join(get_args(Weights))}, got {precision!r}.")
-    place, hub = _locate(str(name_or_path))
+    if quantised is not None:
+        check_kind(quantised)
+    place, hub = locate(str(name_or_path))
+    held = "fp32" if precision == "layercast" else precision
+    adapted = not hub and lora.is_folder(place)
+    model = lora.merged(Path(place), held) if adapted else _whole(place, hub, str(name_or_path), held)
+    if quantised is not None:
+        quantise(model.net, quantised)
+    if precision == "layercast":
+        layercast(model.net)
+    return model
+
+
+def _whole(place: str, hub: bool, name: str, precision: Weights) -> LanguageModel:
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "stored": "auto"}[precision]
     try:
         with without_bars():
@@ -52,8 +71,26 @@ def load(name_or_path: str | Path, precision: Weights = "fp32") -> LanguageModel
     except Exception as error:
         # transformers, huggingface_hub and safetensors each raise their own kinds
         raise BackendError(_cannot_load(place, hub, error)) from error
+    if lora.is_adapted(net):
+        raise BackendError(f"{name} is an adapter on the hub. Download its files and give their folder.")
     net.eval()
-    return LanguageModel(net, load_tokenizer(place, _configured_eos(net)), str(name_or_path), context_of(net.config))
+    return LanguageModel(net, load_tokenizer(place, _configured_eos(net)), name, context_of(net.config))
+
+
+def tokenizer_of(name_or_path: str | Path) -> tuple[ChatTokenizer, int]:
+    """A model's tokenizer and its context length, without its weights; named as for `load`."""
+    place, hub = locate(str(name_or_path))
+    if not hub and lora.is_folder(place):
+        tokenizer, context = tokenizer_of(lora.base_of(Path(place))[0])
+        return lora.tokenizer_in(Path(place), tokenizer), context
+    try:
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+    except Exception as error:
+        raise BackendError(_cannot_load(place, hub, error)) from error
+    configs: list[Any] = [config, config.get_text_config()]
+    with suppress(OSError):  # many folders have none
+        configs.insert(0, GenerationConfig.from_pretrained(place))
+    return load_tokenizer(place, _eos_of(configs)), context_of(config)
 
 
 def save(model: LanguageModel, folder: str | Path) -> None:
@@ -61,6 +98,28 @@ def save(model: LanguageModel, folder: str | Path) -> None:
     with without_bars():
         model.net.save_pretrained(str(folder))
     model.tokenizer.save(folder)
+
+
+def save_weights(model: LanguageModel, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write the model's folder with fp32 `weights`, by their names in the net, in place of those that it holds."""
+    parameters = dict(model.net.named_parameters(remove_duplicate=False))
+    # one tensor for each weight, however many names it has: that is how transformers knows tied weights
+    fp32 = {id(parameters[name]): value.detach().clone() for name, value in weights.items()}
+    held = {n: fp32.get(id(parameters.get(n)), value) for n, value in model.net.state_dict().items()}
+    with without_bars():
+        model.net.save_pretrained(folder, state_dict=held)
+    config = copy.deepcopy(model.net.config)
+    config.dtype = torch.float32
+    config.save_pretrained(folder)
+    model.tokenizer.save(folder)
+
+
+@contextmanager
+def drawn(key: Key) -> Generator[None, None, None]:
+    """Within the block torch's own generator gives the stream of `key`; afterwards it goes on as before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(key.uint64() >> 1)
+        yield
 
 
 @contextmanager
@@ -145,14 +204,15 @@ def _head_is_all(net: PreTrainedModel) -> bool:
     return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=1e-3, atol=1e-5)
 
 
-def _locate(name: str) -> tuple[str, bool]:
+def locate(name: str) -> tuple[str, bool]:
     """A folder, or a hub id and True. A run folder stands for its last checkpoint."""
     if name in BUNDLED:
         folder = Path(__file__).parent.parent / "assets" / name
         if not folder.is_dir():
             there = [each for each in BUNDLED if (folder.parent / each).is_dir()]
             raise BackendError(
-                f"This installation of strop comes without the model {name!r}; it has {there or 'none'}."
+                f"This installation of strop comes without the model {name!r}; it has {there or 'none'}. Make it: "
+                f"strop run pretrain_nano --size {name} --out runs/{name}"
             )
         return str(folder), False
     path = Path(name).expanduser()
@@ -168,6 +228,8 @@ def _locate(name: str) -> tuple[str, bool]:
 def _last_checkpoint(folder: Path) -> Path:
     """The newest checkpoint of a run folder; any other folder itself."""
     found = [] if (folder / "config.json").is_file() else sorted(folder.glob("checkpoints/step=*/*config.json"))
+    if not found and (folder / "checkpoints").is_dir():
+        raise BackendError(f"{folder} has no checkpoint yet. Next: strop resume {folder}")
     return found[-1].parent if found else folder
 
 
@@ -185,8 +247,12 @@ def _cannot_load(place: str, hub: bool, error: Exception) -> str:
 
 
 def _configured_eos(net: PreTrainedModel) -> list[int]:
+    return _eos_of([net.generation_config, net.config, net.config.get_text_config()])
+
+
+def _eos_of(configs: Sequence[Any]) -> list[int]:
     found: list[int] = []
-    for config in (net.generation_config, net.config, net.config.get_text_config()):
+    for config in configs:
         value = getattr(config, "eos_token_id", None)
         found += value if isinstance(value, list) else [] if value is None else [value]
     return found

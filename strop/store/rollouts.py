@@ -33,8 +33,10 @@ OPTIONAL = ("checkpoint", "answer", "reference", "correct", "score", "tokens")
 _OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 
-def read_rollouts(path: str | Path) -> list[Group]:
+def read_rollouts(path: str | Path, split: str = "") -> list[Group]:
     """The groups of a file or of a run folder: problems and checkpoints as they first come, samples in order.
+
+    Of a run folder `split` takes `train` or `heldout` only; other files know no splits.
 
     Raises `StoreError` naming the file and the line (JSONL) or row (Parquet) of the first thing that is wrong.
     """
@@ -42,7 +44,7 @@ def read_rollouts(path: str | Path) -> list[Group]:
     found: dict[tuple[str, str, str], dict[int, Trajectory]] = {}
     problems: dict[str, Problem] = {}
     count = 0
-    for count, (where, row) in enumerate(_rows(path), start=1):  # noqa: B007
+    for count, (where, row) in enumerate(_rows(path, split), start=1):  # noqa: B007
         attempt = _attempt(row, where)
         problem = problems.setdefault(attempt.problem.id, attempt.problem)
         if attempt.problem.reference != problem.reference:
@@ -64,11 +66,11 @@ def read_rollouts(path: str | Path) -> list[Group]:
     ]
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+def _rows(path: Path, split: str) -> Iterator[tuple[str, Row]]:
     if not path.is_dir():
         yield from read_rows(path, StoreError)
         return
-    files = sorted(path.glob("rollouts/step=*/*.parquet")) or sorted(path.glob("*.parquet"))
+    files = sorted(path.glob(f"rollouts/step=*/{split or '*'}.parquet")) or sorted(path.glob("*.parquet"))
     if not files:
         raise StoreError(f"{path} is a folder without rollouts: give a JSONL or Parquet file, or a run folder.")
     for file in files:
@@ -102,7 +104,7 @@ def _attempt(row: Row, where: str) -> Trajectory:
         mask=mask,
         verdict=_verdict(row, where),
         reward=_number(row, "reward" if "outcome" in row else "score", where),
-        checkpoint=str(row.get("checkpoint") or ""),
+        checkpoint="" if row.get("checkpoint") is None else str(row["checkpoint"]),
     )
 
 

@@ -16,7 +16,8 @@ from strop.store.parts import parts, read
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from strop.models.language_model import LanguageModel
+    from strop.models.language_model import LanguageModel, Weights
+    from strop.models.quantise import Quantised
 
 _SHOWN = ("reward/mean", "accuracy/train", "accuracy/heldout", "length/mean", "loss")
 
@@ -78,7 +79,7 @@ class Run:
         return query.query(self.path, sql)
 
     def checkpoint(self, step: "int | str" = "last") -> Path:
-        """The folder of a checkpoint, which any Hugging Face tool loads: a step, or `last`."""
+        """The folder of a checkpoint, which any Hugging Face tool loads (an adapter's: peft): a step, or `last`."""
         known = self.checkpoints
         if not known:
             raise StoreError(f"{self.path} has no checkpoint yet. Next: strop resume {self.path}")
@@ -86,11 +87,18 @@ class Run:
             raise StoreError(f"{self.path} has no checkpoint {step!r}. Known: last, {', '.join(map(str, known))}.")
         return self.path / "checkpoints" / step_name(known[-1] if step == "last" else int(step))
 
-    def model(self, checkpoint: "int | str" = "last") -> "LanguageModel":
-        """The model and tokenizer of a checkpoint: a step, or `last`."""
+    def model(
+        self,
+        checkpoint: "int | str" = "last",
+        precision: "Weights" = "fp32",
+        *,
+        quantised: "Quantised | None" = None,
+    ) -> "LanguageModel":
+        """The model and tokenizer of a checkpoint: a step, or `last`. An adapter's is its base with the adapter merged
+        in. How weights are held is said as to `strop.models.language_model.load`."""
         from strop.models import language_model
 
-        return language_model.load(self.checkpoint(checkpoint))
+        return language_model.load(self.checkpoint(checkpoint), precision, quantised=quantised)
 
     def report(self) -> Path:
         """Write `report.html` and say where it is."""

@@ -42,9 +42,10 @@ def test_model_is_loaded_from_the_checkpoint(write_run, monkeypatch: pytest.Monk
     from strop.models import language_model
 
     run = Run.open(write_run())
-    monkeypatch.setattr(language_model, "load", lambda path: path)
-    assert run.model() == run.path / "checkpoints" / "step=000004"
-    assert run.model(2) == run.path / "checkpoints" / "step=000002"
+    monkeypatch.setattr(language_model, "load", lambda path, precision, quantised: (path, precision, quantised))
+    assert run.model() == (run.path / "checkpoints" / "step=000004", "fp32", None)
+    folder = run.path / "checkpoints" / "step=000002"
+    assert run.model(2, "layercast", quantised="int8") == (folder, "layercast", "int8")
 
 
 def test_in_words(write_run):

@@ -6,14 +6,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from strop.backends.torch.attention import one_token
 from strop.backends.torch.cache import RowCache
-
-MOST_WEIGHTS = 50_000_000
-"""Above this many parameters a step is bound by its matrix products: not worth a second copy of the weights."""
+from strop.models.dense import SMALL, dense, size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +55,8 @@ class FusedStep:
     @classmethod
     def of(cls, net: PreTrainedModel, dtype: torch.dtype) -> "FusedStep | None":
         """The step with the weights as they are now; `None` for a model that is not laid out like this."""
-        if sum(weight.numel() for weight in net.parameters()) > MOST_WEIGHTS:
+        # above this a step is bound by its matrix products: not worth a second copy of the weights
+        if size(net) > SMALL:
             return None
         # hooks change what modules compute, and would be passed over
         if any(m._forward_hooks or m._forward_pre_hooks for m in net.modules()):  # pyright: ignore[reportPrivateUsage]
@@ -134,10 +133,7 @@ class FusedStep:
 
 
 def _linear(module: Any) -> Tensor:
-    # subclasses and wrappers (adapters, quantised layers) compute something else than their weight says
-    if type(module) not in (nn.Linear, nn.Embedding):
-        raise TypeError(f"{type(module).__name__} where a plain layer was expected")
-    return module.weight.detach()
+    return dense(module).detach()
 
 
 def _eps(norm: Any) -> float:

@@ -35,6 +35,8 @@ class Shape:
     scale: float
     """Of attention scores."""
     eps: float
+    recompute: bool = False
+    """Keep only what goes into each layer, and run it again on the way back."""
 
 
 class Decoder(torch.autograd.Function):
@@ -54,18 +56,21 @@ class Decoder(torch.autograd.Function):
         ctx.vocab, ctx.tape = embedding.shape[0], []
         keep = any(ctx.needs_input_grad)
         for weights in layers:
+            before = stream.clone() if keep and shape.recompute else None
             kept = _forward(stream, weights, plan, rotary, shape)
             if keep:
-                ctx.tape.append(kept)
+                ctx.tape.append(kept if before is None else before)
+            del kept
         last = stream[plan.predictors]
         unit, inverse = _normalise(last, shape.eps, embedding.dtype)
-        ctx.last = (unit, inverse)
+        # an output held by its own node in any other way would keep the whole graph until Python looks for cycles
+        ctx.save_for_backward(unit, inverse)
         return unit
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         plan: Packed = ctx.plan
-        unit, inverse = ctx.last
+        unit, inverse = ctx.saved_tensors
         grad = _normalise_backward(grads[0], unit, inverse)
         stream = grad.new_zeros(len(plan.ids), grad.shape[1])
         # only prompts predict more than one token (the first of each response): the rest need not be added up
@@ -73,11 +78,16 @@ class Decoder(torch.autograd.Function):
         stream[plan.predictors[~many]] = grad[~many]
         stream.index_add_(0, plan.predictors[many], grad[many])
         found: list[Tensor | None] = []
-        for weights in reversed(ctx.layers):
+        for at in reversed(range(len(ctx.layers))):
             # what a layer kept is given back as soon as it was used
-            stream, gradients = _backward(stream, ctx.tape.pop(), weights, plan, ctx.rotary, ctx.shape)
+            kept, weights = ctx.tape.pop(), ctx.layers[at]
+            if isinstance(kept, Tensor):
+                kept = _forward(kept, weights, plan, ctx.rotary, ctx.shape)
+            needs = ctx.needs_input_grad[4 + 6 * at : 10 + 6 * at]
+            stream, gradients = _backward(stream, kept, weights, plan, ctx.rotary, ctx.shape, needs)
             found[:0] = gradients
-        return None, None, None, _embed_backward(stream, plan, ctx.vocab), *found
+        embedding = _embed_backward(stream, plan, ctx.vocab) if ctx.needs_input_grad[3] else None
+        return None, None, None, embedding, *found
 
 
 class _Kept(NamedTuple):
@@ -137,18 +147,25 @@ def _forward(stream: Tensor, w: LayerWeights, plan: Packed, rotary: tuple[Tensor
 
 
 def _backward(
-    grad: Tensor, kept: _Kept, w: LayerWeights, plan: Packed, rotary: tuple[Tensor, Tensor], shape: Shape
+    grad: Tensor,
+    kept: _Kept,
+    w: LayerWeights,
+    plan: Packed,
+    rotary: tuple[Tensor, Tensor],
+    shape: Shape,
+    needs: tuple[bool, ...],
 ) -> tuple[Tensor, list[Tensor | None]]:
-    grad_down = grad.T @ kept.product
+    """The gradient of what went into a layer, and those of its weights, of which `needs` says which are wanted."""
+    grad_down = grad.T @ kept.product if needs[5] else None
     grad_product = grad @ w.down
     gate, up = kept.gate_up.chunk(2, dim=-1)
     grad_gate_up = torch.empty_like(kept.gate_up)
     half = grad_gate_up.shape[1] // 2
     torch.mul(grad_product, kept.active, out=grad_gate_up[:, half:])
     torch.ops.aten.silu_backward.grad_input(grad_product.mul_(up), gate, grad_input=grad_gate_up[:, :half])
-    grad_in = grad_gate_up.T @ kept.middle
+    grad_in = grad_gate_up.T @ kept.middle if needs[4] else None
     grad = grad + _normalise_backward(grad_gate_up @ w.gate_up, kept.middle, kept.middle_inverse)
-    grad_output = grad.T @ kept.mixed
+    grad_output = grad.T @ kept.mixed if needs[3] else None
     grad_mixed = grad @ w.output
 
     both = shape.queries + shape.keys
@@ -161,12 +178,12 @@ def _backward(
     if w.head_norm is not None:
         assert kept.heads is not None
         assert kept.heads_inverse is not None
-        grad_norm = (turned * kept.heads).sum(dim=0)
+        grad_norm = (turned * kept.heads).sum(dim=0) if needs[2] else None
         turned = _normalise_backward(turned.mul_(w.head_norm), kept.heads, kept.heads_inverse)
     grad_joined[:, :both] = turned
     flat = grad_joined.view(len(grad), -1)
-    grad_inputs = flat.T @ kept.unit
-    grad_bias = None if w.bias is None else flat.sum(dim=0)
+    grad_inputs = flat.T @ kept.unit if needs[0] else None
+    grad_bias = flat.sum(dim=0) if needs[1] else None
     grad = grad + _normalise_backward(flat @ w.inputs, kept.unit, kept.inverse)
     return grad, [grad_inputs, grad_bias, grad_norm, grad_output, grad_in, grad_down]
 

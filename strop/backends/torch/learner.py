@@ -1,11 +1,11 @@
 """The learner: from a packed batch to changed weights, one optimiser step at a time."""
 
-import copy
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +13,11 @@ from strop.backends.torch.logprobs import Scorer
 from strop.backends.torch.losses import Part, Policy, Sums
 from strop.backends.torch.term_gradients import TermGradients
 from strop.backends.torch.weights import Masters, Tree, check_names
-from strop.batching import lengths, pack, select
+from strop.batching import lengths, pack, select, sharing, stretches
 from strop.errors import BackendError
-from strop.models.language_model import LanguageModel, without_bars
+from strop.keys import Key
+from strop.models import lora
+from strop.models.language_model import LanguageModel, drawn, save_weights
 from strop.objectives import Average, Objective
 from strop.recipe import AdamW, Term, terms
 from strop.records import Batch, Float, Group, Report, Trajectory
@@ -58,10 +60,15 @@ class TorchLearner:
         with_values: bool = False,
         with_projection: bool = False,
         keep_start: bool = False,
+        cast: bool = False,
+        checkpointing: bool = False,
+        seed: int = 0,
     ) -> None:
         """`with_values` adds a value head: a linear layer on the last hidden states, zero at first. `with_projection`
         adds one from there to the width of the teacher's, at first the identity as far as it goes. `keep_start` holds
-        a copy of the weights as they are now, for `restart`."""
+        a copy of the weights as they are now, for `restart`. `cast` holds weights in bf16 and computes in fp32.
+        `checkpointing` saves the memory of activations for another forward pass. The `seed` is that of an adapter's
+        dropout."""
         self.model = model
         self.token_budget = token_budget
         self.net = model.net
@@ -74,8 +81,10 @@ class TorchLearner:
             nn.init.eye_(self.projection.weight)
         heads = {"value": self.values, "projection": self.projection}
         own = nn.ModuleDict({name: head for name, head in heads.items() if head is not None}).to(self.net.device)
-        self.masters = Masters(self.net, dtype, own)
-        self.scorer = Scorer(self.net)
+        self.masters = Masters(self.net, dtype, own, cast=cast)
+        self.scorer = Scorer(self.net, checkpointing)
+        self.adapted = lora.is_adapted(self.net)
+        self.dropout = Key.root(seed).fold("dropout") if lora.drops(self.net) else None
         self.teacher = None if teacher is None else Scorer(teacher.net)
         self.reference: list[Tensor] | None = None
         self.reference_number = 0
@@ -129,16 +138,17 @@ class TorchLearner:
         used = sorted(set().union(*(part.used for part in parts)))
         apart = self._apart(batch, parts) if by_term else {}
         sums = Sums(select(batch, used), parts)
-        for rows in self._split(batch, used, needs, whole=any(part.objective.whole_groups for part in parts)):
-            chosen = select(batch, rows)
-            scored, micro = self._forward(chosen, needs)
-            losses = [part.loss(scored.logp, micro) for part in parts]
-            loss = torch.stack([part.weight * each for part, each in zip(parts, losses, strict=True)]).sum()
-            if loss.requires_grad:
-                self.masters.gather(loss)
-            sums.add(loss, losses, scored, micro, chosen.old_logp.to(self.device))
-            # or this micro-batch's logits would stand beside the next one's
-            del scored, micro, losses, loss
+        with self._drawing():
+            for rows in self._split(batch, used, needs, whole=any(part.objective.whole_groups for part in parts)):
+                chosen = select(batch, rows)
+                scored, micro = self._forward(chosen, needs)
+                losses = [part.loss(scored.logp, micro) for part in parts]
+                loss = torch.stack([part.weight * each for part, each in zip(parts, losses, strict=True)]).sum()
+                if loss.requires_grad:
+                    self.masters.gather(loss)
+                sums.add(loss, losses, scored, micro, chosen.old_logp.to(self.device))
+                # or this micro-batch's logits would stand beside the next one's
+                del scored, micro, losses, loss
         norm, updated = self.masters.update(optimizer, lr) if used else (0.0, True)
         return Report(
             sums.means()
@@ -185,7 +195,7 @@ class TorchLearner:
         if not needs or all(group.dropped for group in waiting):
             return list(groups)
         batch, packed = pack(waiting, None)
-        drawn = [t.temperature for group in packed for t in group.trajectories if not t.dropped]
+        drawn = [row.temperature for g in packed for t in g.trajectories if not t.dropped for row in stretches(t)]
         batch = dataclasses.replace(batch, temperature=torch.tensor(drawn) if set(drawn) - {1.0} else None)
         found = {name: torch.zeros(batch.mask.shape) for name in needs}
         asked = {*needs, "logits"} if "greedy" in needs else needs
@@ -205,8 +215,11 @@ class TorchLearner:
         def with_signals(attempt: Trajectory) -> Trajectory:
             if attempt.dropped or attempt.tokens is None:
                 return attempt
-            row, size = next(noted), len(attempt.tokens)
-            signals = {name: values[row, :size].numpy() for name, values in found.items()}
+            parts = [(next(noted), len(part.tokens)) for part in stretches(attempt) if part.tokens is not None]
+            signals = {
+                name: np.concatenate([values[row, :size].numpy() for row, size in parts])
+                for name, values in found.items()
+            }
             return dataclasses.replace(attempt, signals={**attempt.signals, **signals})
 
         # `pack` alone knows which attempts are rows; everything else about them stays as it was
@@ -272,18 +285,16 @@ class TorchLearner:
         self.gradients = TermGradients(latest) if latest else None
 
     def save_model(self, folder: Path) -> None:
-        """The fp32 masters as a Hugging Face folder: safetensors, config, generation config, tokenizer."""
-        masters = zip(self.masters.weights, self.masters.masters, strict=True)
-        # one tensor for each weight, however many names it has: that is how transformers knows tied weights
-        fp32 = {id(weight): master.detach().clone() for weight, master in masters}
-        named = dict(self.net.named_parameters(remove_duplicate=False))
-        weights = {n: fp32.get(id(named.get(n)), value) for n, value in self.net.state_dict().items()}
-        with without_bars():
-            self.net.save_pretrained(folder, state_dict=weights)
-        config = copy.deepcopy(self.net.config)
-        config.dtype = torch.float32
-        config.save_pretrained(folder)
-        self.model.tokenizer.save(folder)
+        """The fp32 masters as a Hugging Face folder: safetensors, config, generation config, tokenizer. Where an
+        adapter is trained, the adapter alone, as peft writes it."""
+        masters = dict(zip(self.masters.names[: self.masters.trunk], self.masters.masters, strict=False))
+        (lora.save if self.adapted else save_weights)(self.model, masters, folder)
+
+    def _drawing(self) -> AbstractContextManager[None]:
+        """Within the block torch draws a dropout that depends on the seed and the step alone."""
+        if self.dropout is None:
+            return nullcontext()
+        return drawn(self.dropout.fold(self.forgotten, int(self.masters.updates[0])))
 
     def _split(
         self, batch: Batch, rows: Sequence[int], needs: Collection[str] = (), *, whole: bool = False
@@ -291,10 +302,12 @@ class TorchLearner:
         budget = self.token_budget
         if self.scorer.builds_logits(needs):
             budget = min(budget, _LOGITS // self.scorer.vocabulary)
-        # rows that share a prompt share its work where they are together
-        whole = whole or (self.scorer.packs(batch) and budget == self.token_budget)
+        together = batch.group.tolist() if whole else None
+        if not whole and self.scorer.packs(batch) and budget == self.token_budget:
+            # rows that share a prompt share its work where they are together
+            together = sharing(batch)
         sizes = [len(prompt) + int(n) for prompt, n in zip(batch.prompts, lengths(batch.mask), strict=True)]
-        return micro_batches({row: sizes[row] for row in rows}, batch.group.tolist() if whole else None, budget)
+        return micro_batches({row: sizes[row] for row in rows}, together, budget)
 
     def _to_device(self, batch: Batch) -> Batch:
         if self.device.type == "cpu":

@@ -1,6 +1,7 @@
 """Log-probabilities of given responses without holding the logits of all their tokens at once."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from strop.backends.torch.training import PackedDecoder, own_modules
+from strop.backends.torch.training import PackedDecoder, own_modules, recomputed
 from strop.batching import lengths
 from strop.models.language_model import decoder_and_head
+from strop.models.layercast import CastLinear
 from strop.records import Batch
 
 _CHUNK = 1 << 22
@@ -40,11 +42,14 @@ class Scorer:
     has the usual layout and rows are short, they are packed too (`training.py`).
     """
 
-    def __init__(self, net: PreTrainedModel) -> None:
+    def __init__(self, net: PreTrainedModel, checkpointing: bool = False) -> None:
+        """`checkpointing` keeps only what goes into each layer for the backward pass, where there is one."""
         self.net = net
+        self.checkpointing = checkpointing
         self.packed = PackedDecoder.of(net)
         decoder, head = decoder_and_head(net) or (None, None)
-        self.parts = (decoder, head) if decoder is not None and type(head) is nn.Linear else None
+        plain = decoder is not None and type(head) in (nn.Linear, CastLinear)
+        self.parts: tuple[Any, Any] | None = (decoder, head) if plain else None
 
     def packs(self, batch: Batch) -> bool:
         """Whether rows of one group share the work for their prompt."""
@@ -62,7 +67,7 @@ class Scorer:
     def __call__(self, batch: Batch, needs: Collection[str]) -> Scored:
         """`needs` may name `entropy` (with gradient), `logits` and `hidden`."""
         if self.packed is not None and self.packs(batch):
-            states, rows, columns = self.packed.states(batch)
+            states, rows, columns = self.packed.states(batch, self._recomputes())
             # the last norm's weight is in the head's, so hidden states need it and log-probabilities do not
             head, bias, hidden = self.packed.head_weight(), None, states * self.packed.last_norm
         else:
@@ -72,9 +77,11 @@ class Scorer:
             if self.parts is None:
                 return self._by_logits(batch, needs, read, (rows, columns, places))
             decoder, last = self.parts
-            with own_modules(self.net):
+            with self._modules():
                 states = hidden = decoder(**read, use_cache=False)[0][rows, places]
-            head, bias = last.weight, last.bias
+            # of LayerCast, the output layer is held in another precision than the states have
+            head, bias = last.weight.to(states.dtype), last.bias
+            bias = None if bias is None else bias.to(states.dtype)
         placed = _placed(batch, rows, columns, hidden) if "hidden" in needs else None
         scale = None if batch.temperature is None else batch.temperature.reciprocal()
         if "logits" in needs:
@@ -99,12 +106,18 @@ class Scorer:
         given, other = embedding(tokens), embedding(inputs)
         return {"inputs_embeds": torch.lerp(given, other, batch.input_mix[:, None, None].to(given.dtype))}, starts
 
+    def _recomputes(self) -> bool:
+        return self.checkpointing and torch.is_grad_enabled()
+
+    def _modules(self) -> AbstractContextManager[None]:
+        return recomputed(self.net) if self._recomputes() else own_modules(self.net)
+
     def _by_logits(
         self, batch: Batch, needs: Collection[str], read: dict[str, Tensor], where: tuple[Tensor, Tensor, Tensor]
     ) -> Scored:
         """For models whose logits are more than a linear layer of their last states."""
         rows, columns, places = where
-        with own_modules(self.net):
+        with self._modules():
             out = self.net(**read, use_cache=False, output_hidden_states="hidden" in needs)
         logits = out.logits[rows, places].float()
         if batch.temperature is not None:

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from strop.backends.torch.logprobs import Scored
-from strop.batching import count, rows_of, select
+from strop.batching import counts_of, rows_of, select
+from strop.errors import ConfigError
 from strop.piece import snake
 from strop.recipe import Term
 from strop.records import Batch, Counts, Origin
@@ -58,7 +59,7 @@ class Part:
         objective = term.objective
         mine = rows_of(batch, term.origins, term.above)
         every = not term.origins and term.above is None
-        counts = batch.counts if every else count(batch.mask[mine], batch.group[mine])
+        counts = batch.counts if every else counts_of(batch, mine)
         rows = torch.zeros(len(batch), dtype=torch.bool)
         rows[mine] = True
         rows &= batch.mask.any(dim=1)
@@ -68,6 +69,12 @@ class Part:
             rows = torch.isin(batch.group, batch.group[rows])
         used = frozenset(rows.nonzero()[:, 0].tolist()) if term.weight != 0 else frozenset()
         name = snake(type(objective).__name__)
+        if batch.share is not None and getattr(objective, "averages", ()):
+            raise ConfigError(
+                f"The loss of {type(objective).__name__} belongs to a whole response, and the episode divides "
+                "responses into several contexts, of which the learner sees one at a time. Take an objective that "
+                "gives each token a loss of its own: --set stages.N.objective=clip_higher."
+            )
         return cls(name, objective, term.average, term.weight, term.origins, term.above, counts, used)
 
     def view(self, logp: Tensor, batch: Batch, counts: Counts) -> tuple[Tensor, Batch]:
@@ -87,15 +94,15 @@ class Sums:
     """Sums over micro-batches of what a report says, and its means over the tokens of the rows in use."""
 
     def __init__(self, used: Batch, parts: Sequence[Part]) -> None:
-        self.counts = count(used.mask, used.group)
+        self.counts = counts_of(used, range(len(used)))
         self.parts = []
         for part in parts:
             mine = rows_of(used, part.origins, part.above)
-            self.parts.append((part, count(used.mask[mine], used.group[mine])))
+            self.parts.append((part, counts_of(used, mine)))
         self.origins: dict[Origin, Counts] = {}
         for origin in dict.fromkeys(used.origin):
             mine = rows_of(used, (origin,))
-            self.origins[origin] = count(used.mask[mine], used.group[mine])
+            self.origins[origin] = counts_of(used, mine)
         self.loss = 0.0
         self.losses = dict.fromkeys((part.name for part in parts), 0.0)
         self.totals: dict[str, float] = {}

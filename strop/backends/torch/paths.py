@@ -16,6 +16,7 @@ from strop.backends.torch.continuous import Prefill, forward
 from strop.backends.torch.fused import FusedStep
 from strop.backends.torch.shadow import shadow
 from strop.models.language_model import vocab_of
+from strop.models.layercast import computes_in
 
 _LENGTHS = (6, 4)
 Step = Callable[[Tensor, Tensor, Tensor, RowCache], Tensor]
@@ -38,7 +39,7 @@ def path_of(net: PreTrainedModel) -> Path:
     vocab = vocab_of(net)
     texts = [np.random.Generator(np.random.Philox(key=n)).integers(0, vocab, size=n + 1) for n in _LENGTHS]
     with torch.inference_mode():
-        plain, ours, fused = shadow(net), shadow(net, attention=NAME), FusedStep.of(net, net.dtype)
+        plain, ours, fused = shadow(net), shadow(net, attention=NAME), FusedStep.of(net, computes_in(net))
         expected = torch.cat([plain(input_ids=torch.from_numpy(t[None]).to(net.device)).logits[0, -2:] for t in texts])
         if fused is not None and _agree(ours, fused, texts, expected):
             return "fused"

@@ -13,7 +13,7 @@ import torch
 
 from strop.errors import ConfigError
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "layercast"]
 
 _GAIN = 1.3
 """How much faster bf16 products must be to be worth their rounding."""
@@ -25,9 +25,10 @@ def resolve(precision: Precision | str, device: torch.device | str = "cpu") -> t
     `auto` is bf16 on GPUs that have it, and on CPUs where a measurement finds bf16 matrix products at least 1.3 times
     as fast as fp32 ones. The measurement takes a few hundred milliseconds and is remembered for the CPU model and torch
     version in `$XDG_CACHE_HOME/strop` (else `~/.cache/strop`); where that cannot be written it is repeated per process.
+    `layercast` computes in fp32; that weights are held in bf16 is a matter of how a model was loaded or is trained.
 
-    >>> resolve("fp32"), resolve("bf16")
-    (torch.float32, torch.bfloat16)
+    >>> resolve("fp32"), resolve("bf16"), resolve("layercast")
+    (torch.float32, torch.bfloat16, torch.float32)
     """
     if precision not in get_args(Precision):
         raise ConfigError(f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}.")
@@ -36,7 +37,7 @@ def resolve(precision: Precision | str, device: torch.device | str = "cpu") -> t
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
         return torch.bfloat16 if device.type == "cpu" and _cpu_gain() >= _GAIN else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
 @functools.cache

@@ -1,19 +1,27 @@
 """The learner's own way through the usual decoder layout, on a CPU: nothing padded, prompts shared, few passes."""
 
+import dataclasses
+import functools
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from strop.backends.torch.layers import Decoder, Shape
 from strop.backends.torch.packing import packed
 from strop.batching import count, lengths
+from strop.errors import ConfigError
+from strop.models.dense import SMALL, dense, is_adapter, size
 from strop.models.language_model import decoder_and_head
+from strop.models.layercast import computes_in, is_cast
+from strop.models.quantise import kind_of
 from strop.records import Batch
 
 LONGEST = 512
@@ -24,11 +32,13 @@ class PackedDecoder:
     """States that predict a batch's response tokens, for decoders with RMS norms, rotary positions and a gated MLP.
 
     Nothing is assumed about an architecture by its name: `of` returns `None` where modules are missing or of other
-    types (adapters, sliding windows, other activations) and where the numbers differ from the model's own.
+    types (sliding windows, other activations, adapters with dropout) and where the numbers differ from the model's own.
+    Weights under an adapter, quantised ones and those of LayerCast are made dense for each pass, in small models only.
     """
 
     def __init__(self, net: PreTrainedModel) -> None:
         decoder: Any = net.get_decoder()
+        self.dtype = computes_in(net)
         self.embedding = _weight(decoder.embed_tokens)
         self.head = _weight(net.get_output_embeddings())
         self.last_norm = decoder.norm.weight
@@ -60,6 +70,9 @@ class PackedDecoder:
             return None
         if net.device.type != "cpu" or decoder_and_head(net) is None:
             return None
+        held = is_cast(net) or kind_of(net) is not None or any(is_adapter(module) for module in net.modules())
+        if held and size(net) > SMALL:
+            return None
         try:
             found = cls(net)
             return found if found._same_states(net) else None
@@ -71,31 +84,38 @@ class PackedDecoder:
         sizes = zip(batch.prompts, lengths(batch.mask).tolist(), strict=True)
         return max((len(prompt) + size for prompt, size in sizes), default=0) <= LONGEST
 
-    def states(self, batch: Batch) -> tuple[Float[Tensor, "R H"], Tensor, Tensor]:
-        """A state for each token that carries loss, before the last norm's weight, and its row and column."""
-        plan = packed(batch, self.embedding.dtype)
+    def states(self, batch: Batch, recompute: bool = False) -> tuple[Float[Tensor, "R H"], Tensor, Tensor]:
+        """A state for each token that carries loss, before the last norm's weight, and its row and column.
+
+        `recompute` keeps only what goes into each layer for the backward pass.
+        """
+        plan = packed(batch, self.dtype)
         half = self.shape.size // 2
         # half of the table: its other half repeats the angles
         tables = self.rotary(self.embedding.new_empty(1, dtype=torch.float32), plan.positions[None])
         cos, sin = (table[0, :, None, :half].float() for table in tables)
         flat = [weight for layer in self.layers for weight in self._joined(layer)]
-        return Decoder.apply(plan, (cos, sin), self.shape, self.embedding, *flat), plan.rows, plan.columns
+        shape = dataclasses.replace(self.shape, recompute=recompute)
+        embedding = self.embedding.to(self.dtype)
+        return Decoder.apply(plan, (cos, sin), shape, embedding, *flat), plan.rows, plan.columns
 
     def head_weight(self) -> Float[Tensor, "V H"]:
         """The output layer with the last norm's weight folded in."""
-        return self.head * self.last_norm
+        return self.head.to(self.dtype) * self.last_norm
 
     def _joined(self, layer: Any) -> tuple[Tensor | None, ...]:
         attention, mlp, shape = layer.self_attn, layer.mlp, self.shape
         parts = (attention.q_proj, attention.k_proj, attention.v_proj)
-        inputs = torch.cat([part.weight for part in parts]) * layer.input_layernorm.weight
+        inputs = torch.cat([_weight(part) for part in parts]) * layer.input_layernorm.weight
         bias = torch.cat([part.bias for part in parts]) if parts[0].bias is not None else None
         head_norm = None
         if getattr(attention, "q_norm", None) is not None:
             counts = ((attention.q_norm, shape.queries), (attention.k_norm, shape.keys))
             head_norm = torch.cat([norm.weight.expand(heads, shape.size) for norm, heads in counts])
-        gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
-        return inputs, bias, head_norm, attention.o_proj.weight, gate_up, mlp.down_proj.weight
+        gate_up = torch.cat([_weight(mlp.gate_proj), _weight(mlp.up_proj)]) * layer.post_attention_layernorm.weight
+        found = (inputs, bias, head_norm, _weight(attention.o_proj), gate_up, _weight(mlp.down_proj))
+        # only what was made dense or is held in another precision is changed by this
+        return tuple(None if weight is None else weight.to(self.dtype) for weight in found)
 
     def _check(self, layer: Any) -> None:
         attention, mlp = layer.self_attn, layer.mlp
@@ -152,11 +172,31 @@ def own_modules(net: PreTrainedModel) -> Generator[None, None, None]:
         net.set_attn_implementation(kind)
 
 
-def _weight(module: Any) -> Tensor:
-    # subclasses and wrappers (adapters, quantised layers) compute something else than their weight says
-    if type(module) not in (nn.Linear, nn.Embedding):
-        raise TypeError(f"{type(module).__name__} where a plain layer was expected")
-    return module.weight
+@contextmanager
+def recomputed(net: PreTrainedModel) -> Generator[None, None, None]:
+    """Within the block the model's own layers keep only what goes into them, and run again on the way back."""
+    layers: list[Any] = [module for module in net.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise ConfigError(
+            f"gradient_checkpointing: {type(net).__name__} has no layers that can be run again. Next: a smaller "
+            "token_budget in its place."
+        )
+    modes = [layer.training for layer in layers]
+    for layer in layers:
+        layer.gradient_checkpointing, layer.training = True, True
+        # a layer that runs again must find what it found before
+        layer._gradient_checkpointing_func = functools.partial(
+            checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), own_modules(net))
+        )
+    try:
+        with own_modules(net):
+            yield
+    finally:
+        for layer, mode in zip(layers, modes, strict=True):
+            layer.gradient_checkpointing, layer.training = False, mode
+
+
+_weight = functools.partial(dense, dropout=False)
 
 
 def _eps(norm: Any) -> float:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
 from strop.errors import BackendError
+from strop.models.layercast import layercast
 from strop.recipe import AdamW
 
 Tree = dict[str, dict[str, Tensor]]
@@ -20,10 +21,19 @@ class Masters:
     place, so whoever shares them (the sampler) sees the change.
     """
 
-    def __init__(self, net: nn.Module, dtype: torch.dtype | None = None, heads: nn.Module | None = None) -> None:
-        """`dtype` is what the net shall compute in from now on; None leaves it as it was loaded.
+    def __init__(
+        self,
+        net: nn.Module,
+        dtype: torch.dtype | None = None,
+        heads: nn.Module | None = None,
+        *,
+        cast: bool = False,
+    ) -> None:
+        """`dtype` is what the net shall compute in from now on; None leaves it as it was loaded. `cast` holds its
+        matrices in bf16 and computes in fp32, whatever `dtype` says.
 
-        `heads` are layers beside the net that are trained along; their weights stay in fp32.
+        Weights that do not learn have no master: under an adapter those of the whole model. `heads` are layers beside
+        the net that are trained along; their weights stay in fp32.
         """
         named = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
         if not named:
@@ -37,7 +47,9 @@ class Masters:
         self.masters: list[Tensor] = [weight.detach().float() for weight in self.weights]
         # weights only: rotary tables and other buffers keep the precision the architecture gave them
         for weight in net.parameters():
-            weight.data = weight.data.to(dtype or weight.dtype)
+            weight.data = weight.data.to(weight.dtype if cast or dtype is None else dtype)
+        if cast:
+            layercast(net)
         sizes = [weight.numel() for weight in self.weights]
         self.flat = torch.zeros(sum(sizes), dtype=torch.float32, device=self.weights[0].device)
         """The gathered gradient, all weights after one another."""
