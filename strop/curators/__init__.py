@@ -7,6 +7,9 @@ new groups. One that writes a text leaves its `tokens` None: the loop encodes it
 
 - `needs`: where it has one, what the learner must note down for each token before (`logp`, `entropy`, `greedy` ...);
   it comes in `Trajectory.signals`.
+
+A builder makes rows of a data set from other rows before any run: `builder(rows, key) -> rows`, in folders of their own
+such as `visual/`. One with `build(count, key, out, author, samples)` is what `strop data NAME` runs.
 """
 
 from collections.abc import Sequence
