@@ -30,8 +30,8 @@ from strop.recipe import Recipe, from_data, to_json
 from strop.store.files import disk_errors, step_of, write_file
 from strop.store.run import Run
 from strop.study.match import differs
-from strop.study.measures import draws, named, sampled
-from strop.study.records import Arm, Study
+from strop.study.measures import named, prepared
+from strop.study.records import Arm, Study, wanted
 from strop.study.reuse import reuse
 from strop.study.worker import STOPPED, trained
 
@@ -63,8 +63,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        wanted = (k for name in self.measures if (k := draws(name)) is not None)
-        return trained(self.run, self.recipe) and all(sampled(self.run, k).is_file() for k in wanted)
+        return trained(self.run, self.recipe) and all(prepared(name, self.run) for name in self.measures)
 
     @property
     def step(self) -> int:
@@ -121,9 +120,16 @@ def cores() -> int:
 def jobs(study: Study, folder: Path) -> list[Job]:
     """Every run of a study: all arms of the first seed, then of the second, so that what is there can be compared."""
     return [
-        Job(arm.name, seed, replace(arm.recipe, seed=seed), folder / arm.name / f"seed-{seed}", study.measures)
+        Job(
+            arm.name,
+            seed,
+            replace(arm.recipe, seed=seed),
+            folder / arm.name / f"seed-{seed}",
+            wanted(study, arm.name, seed),
+        )
         for seed in study.seeds
         for arm in study.arms
+        if not arm.run
     ]
 
 
@@ -135,7 +141,7 @@ def conduct(study: Study, folder: Path, watch: Watcher, workers: int | None = No
     count = cores() if workers is None else workers
     if count < 1:
         raise ConfigError(f"--workers must be 1 or more, got {count}.")
-    for name in study.measures:
+    for name in {arm.reads.get(name, name) for name in study.measures for arm in study.arms}:
         named(name)  # a name that is not known must not show up after the last run
     study = settled(study)
     every = jobs(study, folder)

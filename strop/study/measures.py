@@ -2,7 +2,8 @@
 
 A measure is a function `(run, step) -> Reading`; `step` is the held-out evaluation it is read at. A recipe names the
 measure its claim is about (`Recipe.measure`). `./mine.py:depth` is a function of your own, `pass@8` samples each
-problem 8 times from the last checkpoint, and `metric:NAME` is any number a run logs.
+problem 8 times from the last checkpoint, `pass@8|4` is of several checkpoints (`temporal.py`), `steps_to@60` is how
+long it took to be right on 60 %, and `metric:NAME` is any number a run logs.
 """
 
 import json
@@ -10,17 +11,26 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from strop import catalogue
+from strop import catalogue, rollouts
 from strop.engine import open_engine
 from strop.errors import ConfigError, StoreError, did_you_mean
 from strop.evaluate import write_rollouts
 from strop.keys import Key
 from strop.measure import heldout
-from strop.recipe import Recipe
+from strop.recipe import Recipe, from_data
+from strop.records import Problem
+from strop.store.files import write_file
 from strop.store.run import Run
+from strop.study import temporal
+from strop.tasks import Task
+from strop.verifiers import judge, rule_of
+
+PROBE = "probe:"
+"""How a probe is told from a measure among what is asked of a run."""
 
 
 class Reading(NamedTuple):
@@ -102,11 +112,47 @@ def metric(run: Run, step: int, name: str) -> Reading:
     return Reading({"run": sum(last) / len(last)}, "")
 
 
+def prompt_efficiency(run: Run, step: int) -> Reading:
+    """Share of the training problems with right and wrong attempts, by the stage's verifier: those that a method which
+    compares attempts can learn from."""
+    query = f"""
+        SELECT avg(CAST(low < high AS DOUBLE)) AS value FROM (
+            SELECT min(coalesce(score, 0)) AS low, max(coalesce(score, 0)) AS high FROM rollouts
+            WHERE split = 'train' AND origin = 'policy' AND step <= {int(step)} GROUP BY step, "group")
+    """
+    value = run.query(query)["value"][0].as_py()
+    return Reading({"run": math.nan if value is None else value})
+
+
+def reward_precision(run: Run, step: int) -> Reading:
+    """Of the training attempts that the stage's verifier called right, the share that the task itself does."""
+    return Reading({"run": _share([true for said, true in _judgements(run, step) if said])})
+
+
+def reward_recall(run: Run, step: int) -> Reading:
+    """Of the training attempts that the task itself calls right, the share that the stage's verifier did."""
+    return Reading({"run": _share([said for said, true in _judgements(run, step) if true])})
+
+
+def steps_to(run: Run, step: int, percent: int) -> Reading:
+    """At which step held-out accuracy reached so many percent, on the straight line between two evaluations; the last
+    step where it never did, so that a difference to a run that did is rather too small."""
+    query = f"""
+        SELECT step, avg(coalesce(score, 0)) AS value FROM rollouts
+        WHERE split = 'heldout' AND step <= {int(step)} GROUP BY step ORDER BY step
+    """
+    points = [(float(row["step"]), 100 * row["value"]) for row in run.query(query).to_pylist()]
+    if points and points[0][1] >= percent:
+        return Reading({"run": points[0][0]}, "steps")
+    for (before, low), (after, high) in pairwise(points):
+        if high >= percent:
+            return Reading({"run": before + (after - before) * (percent - low) / (high - low)}, "steps")
+    return Reading({"run": float(step)}, "steps")
+
+
 def pass_at(run: Run, step: int, k: int) -> Reading:
     """Whether at least one of k answers is right, sampled from the last checkpoint as held-out answers are."""
-    recipe = run.recipe
-    if step != sum(stage["steps"] for stage in recipe["stages"]):
-        raise ConfigError(f"pass@{k} is read from the last checkpoint, not at step {step}. Use --match steps.")
+    _check_last(run, step, f"pass@{k}")
     path = sampled(run.path, k)
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -118,10 +164,18 @@ def pass_at(run: Run, step: int, k: int) -> Reading:
     return Reading(values)
 
 
+def _check_last(run: Run, step: int, name: str) -> None:
+    if step != run.steps:
+        raise ConfigError(f"{name} is read from the last checkpoint, not at step {step}. Use --match steps.")
+
+
 MEASURES: Mapping[str, Measure] = {
     measure.__name__: measure
-    for measure in (accuracy, length, wrong_length, right_length, cut_off, gain, lost, curve, entropy, tokens)
-}
+    for measure in (
+        accuracy, length, wrong_length, right_length, cut_off, gain, lost, curve, entropy, tokens,
+        prompt_efficiency, reward_precision, reward_recall,
+    )
+}  # fmt: skip
 """The measures that go by their name alone."""
 
 
@@ -131,11 +185,21 @@ def named(name: str) -> Measure:
         return _own(name)
     if name.startswith("metric:"):
         return partial(metric, name=name.removeprefix("metric:"))
+    if (spec := temporal.parse(name)) is not None:
+        return partial(_temporal, spec=spec)
     if (k := draws(name)) is not None:
         return partial(pass_at, k=k)
+    if name.startswith("steps_to@"):
+        return partial(steps_to, percent=_number(name, 100, "steps_to@60"))
     if name not in MEASURES:
-        raise ConfigError(f"Unknown measure {name!r}. {did_you_mean(name, [*MEASURES, 'pass@8', 'metric:NAME'])}")
+        known = [*MEASURES, "pass@8", "steps_to@60", "metric:NAME"]
+        raise ConfigError(f"Unknown measure {name!r}. {did_you_mean(name, known)}")
     return MEASURES[name]
+
+
+def _temporal(run: Run, step: int, spec: temporal.Spec) -> Reading:
+    _check_last(run, step, spec.name)
+    return Reading(temporal.read(run, spec))
 
 
 def _own(name: str) -> Measure:
@@ -157,12 +221,15 @@ def draws(name: str) -> int | None:
     >>> draws("pass@8"), draws("accuracy")
     (8, None)
     """
-    found, _, k = name.partition("@")
-    if found != "pass":
-        return None
-    if not (k.isascii() and k.isdecimal() and 1 <= int(k) <= 1024):
-        raise ConfigError(f"pass@k takes a number from 1 to 1024, such as pass@8; got {name!r}.")
-    return int(k)
+    return _number(name, 1024, "pass@8") if name.partition("@")[0] == "pass" and not temporal.parse(name) else None
+
+
+def _number(name: str, most: int, such_as: str) -> int:
+    """What stands after the @ of a measure."""
+    found, _, text = name.partition("@")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
+        raise ConfigError(f"{found}@k takes a number from 1 to {most}, such as {such_as}; got {name!r}.")
+    return int(text)
 
 
 def sampled(run: Path, k: int) -> Path:
@@ -170,11 +237,28 @@ def sampled(run: Path, k: int) -> Path:
     return run / f"heldout-{k}.jsonl"
 
 
+def prepared(name: str, path: Path) -> bool:
+    """Whether all is there that a measure, or a probe as `probe:NAME`, needs beside what the run has written."""
+    if name.startswith(PROBE):
+        return _said_in(path, name).is_file()
+    if (spec := temporal.parse(name)) is not None:
+        return spec.file(path).is_file()
+    return (k := draws(name)) is None or sampled(path, k).is_file()
+
+
 def prepare(name: str, path: Path, recipe: Recipe) -> None:
-    """Sample what a measure needs beside what the run has written, unless that is there."""
-    k = draws(name)
-    if k is None or sampled(path, k).is_file():
+    """Sample what a measure or probe needs beside what the run has written, unless that is there."""
+    if prepared(name, path):
         return
+    if name.startswith(PROBE):
+        found = rollouts.probed(Run.open(path), catalogue.load(name.removeprefix(PROBE), "probes")())
+        write_file(_said_in(path, name), json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+        return
+    if (spec := temporal.parse(name)) is not None:
+        temporal.sample(Run.open(path), spec)
+        return
+    k = draws(name)
+    assert k is not None
     run = Run.open(path)
     # a run of no steps has no checkpoint: its model is the one it was given
     model = str(run.checkpoint("last")) if run.checkpoints else recipe.model
@@ -182,6 +266,42 @@ def prepare(name: str, path: Path, recipe: Recipe) -> None:
     with open_engine(replace(recipe, model=model)) as engine:
         groups = heldout(engine, recipe.heldout.episode, recipe.heldout.problems, key, samples=k)
     write_rollouts(groups, sampled(path, k))
+
+
+def _judgements(run: Run, step: int) -> list[tuple[bool, bool]]:
+    """Of each of the policy's training attempts: whether the stage's verifier called it right, and whether the task,
+    which is asked again, does so too."""
+    task = from_data(run.recipe).task
+    query = f"""
+        SELECT problem_id, response, coalesce(score, 0) > 0 AS said, count(*) AS times FROM rollouts
+        WHERE split = 'train' AND origin = 'policy' AND step <= {int(step)} GROUP BY ALL ORDER BY ALL
+    """
+    rows = run.query(query).to_pylist()
+    made = {name: _remade(task, name) for name in {row["problem_id"] for row in rows}}
+    verdicts = judge(rule_of(task), [(row["response"], made[row["problem_id"]]) for row in rows])
+    pairs = zip(rows, verdicts, strict=True)
+    return [(row["said"], verdict.outcome == "right") for row, verdict in pairs for _ in range(row["times"])]
+
+
+def _remade(task: Task, name: str) -> Problem:
+    """A problem by its id, `task/split/index`."""
+    _, split, index = (["", "", *name.rsplit("/", 2)])[-3:]
+    if index.isdecimal() and (problem := task.problem(split, int(index))).id == name:
+        return problem
+    raise ConfigError(f"{task.name} cannot make its problem {name!r} again, so its attempts cannot be judged again.")
+
+
+def _share(values: list[bool]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def said(path: Path, probe: str) -> Any:
+    """What a probe said of a run."""
+    return json.loads(_said_in(path, probe).read_text(encoding="utf-8"))
+
+
+def _said_in(path: Path, probe: str) -> Path:
+    return path / f"probe-{probe.removeprefix(PROBE)}.json"
 
 
 def _answers(run: Run, step: int, value: str) -> dict[str, float]:

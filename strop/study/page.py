@@ -1,6 +1,6 @@
 """`study.html`: a study on one page that needs no network: the verdict, the tables, two plots."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ def write_page(study: Study, result: Mapping[str, Any], folder: Path) -> Path:
         "result": result,
         "sentence": evidence.sentence(result),
         "tables": [evidence.differences_table(result), evidence.arms_table(result)],
+        "words": words(result),
         "facts": evidence.facts(result),
         "axis": WORDS[kind],
         "plots": {"curves": curves(result, folder, kind), "differences": _differences(result), "axis": WORDS[kind]},
@@ -37,10 +38,31 @@ def write_page(study: Study, result: Mapping[str, Any], folder: Path) -> Path:
     return folder / "study.html"
 
 
+def words(result: Mapping[str, Any], most: int = 12) -> list[str]:
+    """What probes that name words say of each arm, a line for each; words that hardly moved are left out.
+
+    >>> words({"arms": [{"name": "a", "probes": {"rank_shift": {"words": [{"word": " wait", "shift": 12.34}]}}}]})
+    ['a, rank_shift: wait +12.3']
+    """
+    return [
+        f"{arm['name']}, {probe}: "
+        + (", ".join(f"{w['word'].strip()} {w['shift']:+.1f}" for w in _moved(said["words"])[:most]) or "none")
+        for arm in result["arms"]
+        for probe, said in arm["probes"].items()
+        if isinstance(said, Mapping) and said.get("words")
+    ]
+
+
+def _moved(words: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [word for word in words if word["shift"] >= 0.05]
+
+
 def curves(result: Mapping[str, Any], folder: Path, kind: str) -> list[dict[str, Any]]:
     """Held-out accuracy of each arm over what it had used: the mean of the seeds, the lowest and the highest."""
     found = []
     for arm in result["arms"]:
+        if arm["owner"] != arm["name"]:
+            continue
         points: dict[int, list[tuple[float, float]]] = {}
         for ran in arm["runs"]:
             run = Run.open(folder / arm["name"] / f"seed-{ran['seed']}")

@@ -48,6 +48,15 @@ class Arm:
     """What sets it apart: method, size, teacher ...; JSON data."""
     changes: tuple[str, ...] = ()
     """What matching changed in its recipe, in words."""
+    run: str = ""
+    """The arm whose runs it reads, where it is another way of answering with the same models; empty trains its own."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """Measures of the study that it reads by other names."""
+
+    @property
+    def owner(self) -> str:
+        """The arm that trained what it reads."""
+        return self.run or self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,10 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     measures: tuple[str, ...] = ("accuracy", "length")
     """Names of `measures.py` or `./mine.py:name`; the verdict is about the first."""
+    readers: Mapping[str, Reader] = field(default_factory=dict)
+    """How a measure is read off where not by `read`."""
+    probes: tuple[str, ...] = ()
+    """Probes of what training changed, run on each arm's first seed; what they say stands in the result."""
     match: Match | None = None
     """Each seed's runs are read where all have used equally much of it; None reads them at their ends."""
     question: str = ""
@@ -77,6 +90,10 @@ class Study:
         for name in (self.name, *names):
             if not _NAME.fullmatch(name):
                 raise ConfigError(f"{name!r} cannot name a folder: use letters, digits and _.+- only.")
+        trained = [arm.name for arm in self.arms if not arm.run]
+        astray = next((arm for arm in self.arms if arm.owner not in trained), None)
+        if astray:
+            raise ConfigError(f"{astray.name} reads the runs of {astray.run}, which is no arm that trains.")
         if len(names) < 2:
             raise ConfigError(f"A study has at least two arms, got {', '.join(names) or 'none'}.")
         if not self.seeds:
@@ -124,7 +141,8 @@ class Result:
     differences: tuple[Finding, ...]
     arms: tuple[Mapping[str, Any], ...]
     """`name`, `recipe`, `factors`, `changes`, `loop_steps`, and `runs`, one for each seed: what was measured, read at
-    which `step` of the loop, and what had been used by then (`steps` are optimiser steps)."""
+    which `step` of the loop, and what had been used by then (`steps` are optimiser steps). `owner` is the arm that
+    trained them, `probes` what probes say of the first of them."""
     failed: tuple[Mapping[str, str], ...]
     """Runs that ended in an error: `run`, `reason`, `log`."""
     command: str
@@ -138,3 +156,11 @@ class Result:
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data."""
         return asdict(self)
+
+
+def wanted(study: Study, arm: str, seed: int) -> tuple[str, ...]:
+    """What has to be known of a run beside what it writes: names of measures, and of probes as `probe:NAME`."""
+    readers = [each for each in study.arms if each.owner == arm]
+    names = [each.reads.get(name, name) for name in study.measures for each in readers]
+    probes = [f"probe:{name}" for name in study.probes if seed == study.seeds[0]]
+    return tuple(dict.fromkeys(names + probes))

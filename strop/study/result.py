@@ -16,7 +16,7 @@ from strop.store.run import Run
 from strop.store.source import source
 from strop.study.conduct import Failure, jobs, seconds, settled
 from strop.study.match import WORDS, Used, drawn, read_at, used
-from strop.study.measures import Reading, named
+from strop.study.measures import Reading, named, said
 from strop.study.records import Finding, Result, Study, Table
 
 MARGIN, RELATIVE_MARGIN = 0.02, 0.05
@@ -31,14 +31,21 @@ def read(study: Study, folder: Path, failures: Sequence[Failure] = (), command: 
     """The result of the seeds that every arm has finished. Raises `StoreError` where there is none."""
     study = settled(study)
     done = {(job.arm, job.seed): job.run for job in jobs(study, folder) if job.finished}
-    seeds = tuple(seed for seed in study.seeds if all((arm.name, seed) in done for arm in study.arms))
+    seeds = tuple(seed for seed in study.seeds if all((arm.owner, seed) in done for arm in study.arms))
     if not seeds:
         why = "; ".join(f"{failure.run}: {failure.reason}, see {failure.log}" for failure in failures)
         raise StoreError(f"No seed was finished by every arm of {study.name}. {why or 'Repeat the command to go on.'}")
-    runs = {(arm.name, seed): Run.open(done[arm.name, seed]) for arm in study.arms for seed in seeds}
-    uses = {key: used(run, from_data(run.recipe)) for key, run in runs.items()}
+    owners = {(arm.name, seed): (arm.owner, seed) for arm in study.arms for seed in seeds}
+    trained = {key: Run.open(done[key]) for key in dict.fromkeys(owners.values())}
+    used_by = {key: used(run, from_data(run.recipe)) for key, run in trained.items()}
+    runs = {key: trained[owner] for key, owner in owners.items()}
+    uses = {key: used_by[owner] for key, owner in owners.items()}
     steps = _steps(study, seeds, uses)
-    readings = {name: {key: named(name)(run, steps[key]) for key, run in runs.items()} for name in study.measures}
+    names = {arm.name: arm.reads for arm in study.arms}
+    readings = {
+        name: {key: named(names[key[0]].get(name, name))(run, steps[key]) for key, run in runs.items()}
+        for name in study.measures
+    }
     findings = [found for name in study.measures for found in _findings(study, name, readings[name], seeds)]
     if not findings or findings[0].measure != study.measures[0]:
         raise StoreError(f"No seed has a value of {study.measures[0]} in every arm. Choose another with --measure.")
@@ -50,7 +57,7 @@ def read(study: Study, folder: Path, failures: Sequence[Failure] = (), command: 
             "seed": key[1],
             "step": steps[key],
             **use._asdict(),
-            "seconds": round(taken.get(f"{key[0]}/seed-{key[1]}", 0.0), 1),
+            "seconds": round(taken.get(f"{owners[key][0]}/seed-{key[1]}", 0.0), 1),
             "measures": {name: _finite(_mean(readings[name][key])) for name in study.measures},
             "units": {name: readings[name][key].unit for name in study.measures},
         }
@@ -62,6 +69,8 @@ def read(study: Study, folder: Path, failures: Sequence[Failure] = (), command: 
             "factors": dict(arm.factors),
             "changes": list(arm.changes),
             "loop_steps": arm.recipe.total_steps,
+            "owner": arm.owner,
+            "probes": {name: said(runs[arm.name, seeds[0]].path, name) for name in study.probes if not arm.run},
             "runs": [ran((arm.name, seed)) for seed in seeds],
         }
         for arm in study.arms
@@ -161,7 +170,7 @@ def _findings(study: Study, measure: str, readings: Mapping[_Key, Reading], seed
     if is_first and study.margin is not None:
         margin = study.margin
     found: list[Finding] = []
-    for label, values in study.read(tables).items():
+    for label, values in study.readers.get(measure, study.read)(tables).items():
         mean, low, high = over_seeds(values)
         claimed = study.direction if is_first and not found else ""
         said = evidence.verdict(low, high, direction=claimed, margin=margin, seeds=len(values))

@@ -92,6 +92,20 @@ def find_answer(text: str) -> str | None:
     return _whole(text) or _number_in(text[-2 * LONGEST :], last=True)
 
 
+def canonical_answer(text: str) -> str | None:
+    """The answer that a response states, written so that equal ones are equal texts: numbers as fractions, the rest
+    as `tidy` spells it. None where there is none, or where it is too long to be one.
+
+    >>> canonical_answer("so it is 1,080."), canonical_answer("\\boxed{0.50}"), canonical_answer("$x+1$")
+    ('1080', '1/2', 'x+1')
+    """
+    found = find_answer(text)
+    if not found or len(found) > LONGEST:
+        return None
+    number = read_number(found)
+    return str(number.value) if number is not None else tidy(found) or None
+
+
 def _formula(match: re.Match[str]) -> str | None:
     return next(part for part in match.groups() if part is not None).strip() or None
 

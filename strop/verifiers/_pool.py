@@ -11,7 +11,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Pipe
 from typing import Any
 
@@ -25,12 +25,16 @@ USER_MODULE = "strop_user_"
 """How the catalogue names modules that it loaded from a user's file; workers load the same file."""
 
 
+_Job = tuple[Hashable, str, Problem]
+
+
 class JudgePool:
     """Judges answers as they are submitted; `results` gives the verdicts in the order in which they finish.
 
     A verifier that says `isolate` runs in `workers` processes, started at the first answer; any other runs in process,
     at `submit`. `seconds` defaults to the verifier's own field of that name, or 5. A verifier may have a `warm()`: each
-    worker calls it before the first answer, so that imports do not count against the limit.
+    worker calls it before the first answer, so that imports do not count against the limit. One that isolates and has a
+    `many` is given up to `batch` of the answers that wait; where these get no verdicts in time, each is judged alone.
 
     >>> from strop.verifiers.exact import Exact
     >>> problem = Problem(id="a/train/0", task="a", prompt=(), reference="5")
@@ -56,7 +60,8 @@ class JudgePool:
         self._workers = workers
         self._seconds = float(getattr(says, "seconds", 5.0) if seconds is None else seconds)
         self._memory = int(memory_gb * 2**30)
-        self._jobs: queue.SimpleQueue[tuple[Hashable, str, Problem] | None] = queue.SimpleQueue()
+        self._batch = int(getattr(says, "batch", 1)) if hasattr(says, "many") else 1
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[Hashable, Verdict] | VerifierError] = queue.SimpleQueue()
         self._open = 0
         self._error: VerifierError | None = None
@@ -72,7 +77,8 @@ class JudgePool:
             self._done.put((tag, judge_here(self._verify, response, problem)))
             return
         self._jobs.put((tag, response, problem))
-        if len(self._threads) < min(self._workers, self._open):
+        # another worker only where there is work for it: a model takes a while to load
+        if len(self._threads) < min(self._workers, -(-self._open // self._batch)):
             # daemon: an interpreter that exits without closing the pool must not wait for it
             thread = threading.Thread(target=self._feed, name="strop-judge", daemon=True)
             self._threads.append(thread)
@@ -105,19 +111,41 @@ class JudgePool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _next(self) -> list[_Job]:
+        """The answers to judge together: those that wait, at most a batch; none where the pool is to end."""
+        jobs: list[_Job] = []
+        while len(jobs) < self._batch:
+            try:
+                job = self._jobs.get(block=not jobs)
+            except queue.Empty:
+                break
+            if job is None:
+                if jobs:
+                    self._jobs.put(None)  # the end comes after these
+                break
+            jobs.append(job)
+        return jobs
+
     def _feed(self) -> None:
-        """One thread for each worker: hand over an answer, wait for the verdict, replace the worker if it is lost."""
+        """One thread for each worker: hand over answers, wait for verdicts, replace the worker if it is lost."""
         worker: _Worker | None = None
         try:
-            while (job := self._jobs.get()) is not None and not self._closed.is_set():
-                tag, response, problem = job
-                if worker is None:
-                    worker = _Worker(self._verify, self._seconds, self._memory)
-                verdict = worker.judge(response, problem, self._closed)
-                if not worker.alive:
-                    worker.end()
-                    worker = None
-                self._done.put((tag, verdict))
+            while (jobs := self._next()) and not self._closed.is_set():
+                waiting = [jobs]
+                while waiting:
+                    part = waiting.pop()
+                    if worker is None:
+                        worker = _Worker(self._verify, self._seconds, self._memory)
+                    verdicts = worker.judge([job[1:] for job in part], self._closed)
+                    if not worker.alive:
+                        worker.end()
+                        worker = None
+                        if len(part) > 1 and not self._closed.is_set():
+                            # one of them did it: alone, each hurts itself only
+                            waiting += [[job] for job in reversed(part)]
+                            continue
+                    for (tag, *_), verdict in zip(part, verdicts, strict=True):
+                        self._done.put((tag, verdict))
         except VerifierError as error:
             self._done.put(error)
         finally:
@@ -162,19 +190,21 @@ class _Worker:
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             return f"{error}. Define it at the top level of a file."
 
-    def judge(self, response: str, problem: Problem, closed: threading.Event) -> Verdict:
+    def judge(self, pairs: Sequence[tuple[str, Problem]], closed: threading.Event) -> list[Verdict]:
+        """The verdict of each answer; the same one for all where the worker is lost."""
         try:
-            self.connection.send((response, problem))
+            self.connection.send(pairs)
             if self._wait(closed):
                 return self.connection.recv()
             self.alive = False
-            return Verdict("timeout", detail=f"no verdict within {self.seconds:g} s")
+            lost = Verdict("timeout", detail=f"no verdict within {self.seconds:g} s")
         except (EOFError, OSError):
             self.alive = False
-            return Verdict("error", detail=f"the worker process ended with code {self.process.wait()}")
+            lost = Verdict("error", detail=f"the worker process ended with code {self.process.wait()}")
         except Exception as error:  # a problem or a verdict that cannot be pickled
             self.alive = False
-            return Verdict("error", detail=f"{type(error).__name__}: {error}"[:500])
+            lost = Verdict("error", detail=f"{type(error).__name__}: {error}"[:500])
+        return [lost] * len(pairs)
 
     def _wait(self, closed: threading.Event) -> bool:
         """Whether a verdict has come in time; a pool that is closed does not wait."""
