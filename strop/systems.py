@@ -4,7 +4,7 @@ The rows are `docs/systems.toml`; a level is never written down, it is computed 
 
     0  absent
     1  its pieces exist, each with a test of its own
-    2  its recipe exists, with a recorded trajectory (`tests/golden/NAME.json`)
+    2  its recipe exists, with a recorded trajectory (`tests/golden/NAME.json`), or its study, with a test
     3  its claim has been measured: `evidence/NAME.json` carries a verdict
     4  it has run on the real path: `evidence/real/NAME.json` says the command and the hardware
 
@@ -128,11 +128,18 @@ def ladder(system: System) -> list[tuple[bool, str]]:
     else:
         pieces = ", ".join(addresses)
     golden = at.golden / f"{name}.json"
+    # a study runs recipes that have trajectories of their own; what is its own is tested
+    study = (
+        recipe is not None and recipe.parent.name == "studies" and (not at.tests or bool(find_tests(f"studies/{name}")))
+    )
     verdict = evidence(name).get("verdict", "")
     real = evidence(f"real/{name}")
     return [
         (bool(addresses) and not missing and not untested, pieces),
-        (recipe is not None and golden.is_file(), f"recipe {name} with {_short(golden)}"),
+        (
+            recipe is not None and (golden.is_file() or study),
+            f"study {name}" if study else f"recipe {name} with {_short(golden)}",
+        ),
         (verdict in VERDICTS, verdict or f"evidence/{name}.json"),
         (bool(real.get("command") and real.get("hardware")), str(real.get("hardware") or f"evidence/real/{name}.json")),
     ]

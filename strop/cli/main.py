@@ -4,7 +4,15 @@ import sys
 
 import typer
 
-from strop.cli import analyse, catalogue_commands, run_commands, study_commands
+from strop.cli import (
+    analyse,
+    catalogue_commands,
+    data_commands,
+    model_commands,
+    run_commands,
+    serve_commands,
+    study_commands,
+)
 from strop.errors import StropError
 
 app = typer.Typer(
@@ -19,6 +27,7 @@ for command in (
     run_commands.run,
     run_commands.resume,
     run_commands.evaluate,
+    model_commands.merge,
     study_commands.compare,
     study_commands.study,
     catalogue_commands.ls,
@@ -27,7 +36,10 @@ for command in (
     catalogue_commands.check,
     analyse.probe,
     analyse.decode,
+    analyse.sample,
     analyse.verify,
+    serve_commands.serve,
+    data_commands.data,
 ):
     app.command("eval" if command is run_commands.evaluate else None)(command)
 

@@ -32,6 +32,16 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a field: --set stages.0.objective.high=0.3")
     ] = None,
+    lora: Annotated[
+        int | None, typer.Option("--lora", min=1, help="Train an adapter of this rank in place of all weights.")
+    ] = None,
+    keep_every: Annotated[
+        int | None, typer.Option("--keep-every", min=1, help="Save the model every N steps, and keep them all.")
+    ] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="Server that writes the attempts, http://HOST:PORT/v1; see docs/serving.md.")
+    ] = None,
+    served_model: Annotated[str | None, typer.Option(help="The model's name on that server.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the whole recipe and stop.")] = False,
     as_json: Json = False,
@@ -41,7 +51,10 @@ def run(
     from strop.recipe import override, to_json
 
     given = {"task": task, "model": model, "data": data, "steps": steps, "seed": seed, "size": size}
-    made = override(build_recipe(recipe, {k: v for k, v in given.items() if v is not None}), settings or [])
+    keep = [] if keep_every is None else [f"checkpoint_every={keep_every}", "keep=0"]
+    keep += [] if lora is None else [f"adapter.rank={lora}"]
+    keep += [] if sampler is None else [f"sampler={sampler}#{served_model}" if served_model else f"sampler={sampler}"]
+    made = override(build_recipe(recipe, {k: v for k, v in given.items() if v is not None}), keep + (settings or []))
     if dry_run:
         print(json.dumps(json.loads(to_json(made))) if as_json else to_json(made))
         return
@@ -63,28 +76,96 @@ def resume(
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="nano, micro, mini, a folder, a name on the hub, or a run folder.")],
-    task: Annotated[str, typer.Option(help="Task name, reasoning_gym:NAME, or a data-set mapping.")] = "arithmetic",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Task name, reasoning_gym:NAME, or a data-set mapping; arithmetic. Several with --decoder."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="JSONL or Parquet file of a data-set task.")] = None,
     problems: Annotated[int, typer.Option("--problems", "-n", min=1, help="Held-out problems.")] = 512,
     samples: Annotated[int, typer.Option(min=1, help="Answers to each problem.")] = 1,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the most likely token.")] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of an answer.")] = 160,
     style: Annotated[str | None, typer.Option(help="Ask for direct, short or long thinking.")] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or layercast.")] = "auto",
+    quantise: Annotated[str | None, typer.Option(help="Hold linear layers in int8 or int4.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Write every answer to this JSONL file.")] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="Compare decoders, such as majority,leap; see strop ls decoders.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Attempts that an answer of a decoder may cost, such as 4,16; 4.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A field of a decoder: --set first_finish.k=2")
+    ] = None,
+    reference: Annotated[str | None, typer.Option(help="Second model, for decoders that mix two.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option("--score", help="Reward that scores attempts for decoders; else their likelihood.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Draw the comparison of decoders into this HTML file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Accuracy of a model on held-out problems, with its interval."""
+    """Accuracy of a model on held-out problems, with its interval; with --decoder, of decoders at equal budgets."""
+    tasks = task or ["arithmetic"]
+    for path, name, example in ((out, "--out", "answers.jsonl"), (page, "--page", "decoders.html")):
+        if path is not None and path.is_dir():
+            raise ConfigError(f"{path} is a folder, expected a file. Next: {name} {path / example}")
+    if decoder is not None:
+        if out is not None or samples != 1:
+            raise ConfigError("--decoder goes with --budget and --page, not with --samples or --out.")
+        _compare_decoders(
+            model, tasks, decoder, budget or "4", settings or [], data=data, problems=problems, style=style, page=page,
+            temperature=temperature, max_tokens=max_tokens, precision=precision, quantise=quantise, seed=seed,
+            reference=reference, scorer=scorer, as_json=as_json,
+        )  # fmt: skip
+        return
+    given = {"--budget": budget, "--set": settings, "--reference": reference, "--score": scorer, "--page": page}
+    if unused := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{unused[0]} is about decoders. Next: name them with --decoder, such as --decoder majority")
+    if len(tasks) > 1:
+        raise ConfigError("Several tasks go with --decoder only: evaluate them one after the other.")
+    _evaluate_model(
+        model, tasks[0], out, as_json, data=data, problems=problems, samples=samples, temperature=temperature,
+        max_tokens=max_tokens, style=style, precision=precision, quantise=quantise, seed=seed,
+    )  # fmt: skip
+
+
+def _compare_decoders(
+    model: str, tasks: list[str], names: str, budget: str, settings: list[str], *, data: str | None, problems: int,
+    style: str | None, page: Path | None, temperature: float, max_tokens: int, precision: str, quantise: Any,
+    seed: int, reference: str | None, scorer: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    from strop import catalogue
+    from strop.cli.eval_decoders import budgets, decoders, report
+    from strop.decoding import evaluate_decoders, write_page
+    from strop.episodes.single_turn import SingleTurn
+    from strop.evaluate import open_sampler
+    from strop.piece import build
+    from strop.recipe import task_named
+
+    episode = build(SingleTurn, {"max_tokens": max_tokens, "temperature": temperature, "style": style}, "eval")
+    pieces, sizes = decoders(names, settings), budgets(budget)
+    sources = [task_named(name, data) for name in tasks]
+    scoring = None if scorer is None else catalogue.load(scorer, None if ".py" in scorer else "rewards")()
+    sampler = open_sampler(model, reference=reference, precision=precision, quantise=quantise)
+    result = {"model": model} | evaluate_decoders(
+        sampler, sources, pieces, sizes, problems=problems, episode=episode, scorer=scoring, seed=seed
+    )
+    if page is not None:
+        write_page(result, page)
+    if as_json:
+        print(json.dumps(result))
+        return
+    report(result)
+    if page is not None:
+        print(f"figure {page}")
+
+
+def _evaluate_model(model: str, task: str, out: Path | None, as_json: bool, **how: Any) -> None:
     from strop.evaluate import evaluate_model, write_rollouts
 
-    if out is not None and out.is_dir():
-        raise ConfigError(f"{out} is a folder, expected a file. Next: --out {out / 'answers.jsonl'}")
-
-    result, groups = evaluate_model(
-        model, task, data=data, problems=problems, samples=samples, temperature=temperature, max_tokens=max_tokens,
-        style=style, precision=precision, seed=seed,
-    )  # fmt: skip
+    result, groups = evaluate_model(model, task, **how)
     if out is not None:
         write_rollouts(groups, out)
     if as_json:

@@ -13,6 +13,8 @@ from strop.cli.run_commands import Json, Quiet, build_recipe, typed
 from strop.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from strop.recipe import Recipe
     from strop.study.records import Study
 
@@ -69,7 +71,9 @@ def study(
     data: Data = None,
     steps: Annotated[int | None, typer.Option(help="Steps of the loop.")] = None,
     seeds: Seeds = 3,
-    settings: Settings = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="An argument of the study, or a field of every arm: name=value.")
+    ] = None,
     arm: OneArm = None,
     workers: Workers = None,
     out: Out = None,
@@ -86,6 +90,8 @@ def study(
     given = {"seeds": len(_seeds(seeds)), "task": task, "model": model, "data": data, "steps": steps}
     given = {key: value for key, value in given.items() if value is not None}
     known = inspect.signature(function).parameters
+    own, settings = _arguments(settings, known)
+    given |= own
     for key in given:
         if key not in known:
             raise ConfigError(f"Study {name} takes no {key!r}. {did_you_mean(key, known)}")
@@ -167,6 +173,25 @@ def _changed(
         raise ConfigError(f"Arm {name}: {error}") from None
 
 
+def _arguments(settings: list[str] | None, known: "Mapping[str, Any]") -> tuple[dict[str, Any], list[str]]:
+    """What `--set` says of the study's own arguments, and what is left for the recipes of its arms."""
+    from strop.piece import fields
+    from strop.recipe import Recipe
+
+    own: dict[str, Any] = {}
+    left: list[str] = []
+    for setting in settings or []:
+        name, found, value = setting.partition("=")
+        if not found or name not in known or name in fields(Recipe):
+            left.append(setting)
+            continue
+        try:
+            own[name] = json.loads(value)
+        except ValueError:
+            own[name] = value
+    return own, left
+
+
 def _seeds(count: int) -> tuple[int, ...]:
     if count < 1:
         raise ConfigError(f"--seeds must be 1 or more, and 3 or more for a verdict; got {count}.")
@@ -217,7 +242,7 @@ def _go(
     from strop.cli.study_progress import display
     from strop.store.files import write_file
     from strop.study.conduct import conduct
-    from strop.study.page import write_page
+    from strop.study.page import words, write_page
     from strop.study.result import read
 
     try:
@@ -242,6 +267,8 @@ def _go(
             print(f"Claim: {study.claim}")
         print_table(*evidence.differences_table(result))
         print_table(*evidence.arms_table(result))
+        for line in words(result):
+            print(line)
         print(result["budget"])
         print(f"{result['verdict']}: {evidence.sentence(result)}")
         print(f"{folder / 'result.json'}, {page}" + (f", {target}" if target and not failures else ""))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from strop.cli.readings import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from strop.recipe import Recipe
     from strop.study.records import Study
 
@@ -48,7 +50,7 @@ def plan(study: "Study", folder: Path, workers: int | None) -> dict[str, Any]:
     count = workers or cores()
     every = jobs(study, folder)
     left = [job for job in every if not job.finished]
-    each = [_seconds(job.recipe) for job in left]
+    each = [_seconds(job.recipe, job.measures) for job in left]
     known = [seconds for seconds in each if seconds is not None]
     return {
         "study": study.name,
@@ -56,6 +58,7 @@ def plan(study: "Study", folder: Path, workers: int | None) -> dict[str, Any]:
             {
                 "name": arm.name,
                 "recipe": arm.recipe.name,
+                "owner": arm.owner,
                 "factors": dict(arm.factors),
                 "loop_steps": arm.recipe.total_steps,
                 **{name: planned(arm.recipe, name) for name in ("steps", "attempts", "data")},
@@ -75,8 +78,8 @@ def plan(study: "Study", folder: Path, workers: int | None) -> dict[str, Any]:
     }
 
 
-def _seconds(recipe: "Recipe") -> float | None:
-    """Core seconds of a run, for a bundled model."""
+def _seconds(recipe: "Recipe", measures: "Sequence[str]" = ()) -> float | None:
+    """Core seconds of a run and of what its measures want sampled, for a bundled model."""
     from strop.study.match import planned
 
     each = SECONDS_PER_ATTEMPT.get(recipe.model.removeprefix("scratch:"))
@@ -85,4 +88,15 @@ def _seconds(recipe: "Recipe") -> float | None:
     every = recipe.heldout.every
     looks = recipe.heldout.problems * 2 + recipe.heldout.quick * (recipe.total_steps // every if every else 0)
     sampled, learned = planned(recipe, "attempts"), planned(recipe, "data")
-    return STARTING + each / 2 * (sampled + learned + looks)
+    return STARTING + each / 2 * (sampled + learned + looks + _asked(recipe, measures))
+
+
+def _asked(recipe: "Recipe", measures: "Sequence[str]") -> int:
+    """Attempts that measures want beside those of the run."""
+    from strop.study import temporal
+    from strop.study.measures import draws
+
+    specs = {spec.file(Path()): spec for name in measures if (spec := temporal.parse(name)) is not None}
+    saved = 1 + recipe.total_steps // max(1, recipe.checkpoint_every or recipe.total_steps)
+    checkpoints = sum(spec.budget * (1 if "-last-" in path.name else saved) for path, spec in specs.items())
+    return recipe.heldout.problems * (checkpoints + sum(draws(name) or 0 for name in measures))
