@@ -8,6 +8,7 @@ import ast
 import functools
 import importlib
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ FUNCTION_ROOMS = ("recipes", "studies")
 """Rooms whose members are functions, not pieces."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
-    """One member of a room, as its source file states it."""
+    """One member of a room. What its docstring and fields say is read from its source when somebody asks."""
 
     room: str
     name: str
@@ -36,11 +37,35 @@ class Entry:
     path: Path
     symbol: str
     """The class or function the file is named for."""
-    summary: str
-    """First sentence of its docstring."""
-    docstring: str
-    fields: tuple[str, ...]
-    """Names of its hyper-parameters (pieces) or arguments (recipes, studies)."""
+
+    @property
+    def summary(self) -> str:
+        """First sentence of its docstring."""
+        return " ".join(self.docstring.split("\n\n")[0].split())
+
+    @functools.cached_property
+    def docstring(self) -> str:
+        return ast.get_docstring(self._node) or ""
+
+    @functools.cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Names of its hyper-parameters (pieces) or arguments (recipes, studies)."""
+        node = self._node
+        if isinstance(node, ast.FunctionDef):
+            return tuple(a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
+        return tuple(
+            statement.target.id
+            for statement in node.body
+            if isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and not ast.unparse(statement.annotation).startswith("ClassVar")
+        )
+
+    @functools.cached_property
+    def _node(self) -> ast.ClassDef | ast.FunctionDef:
+        nodes = ast.parse(self.path.read_text(encoding="utf-8")).body
+        named = (n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == self.symbol)
+        return next(named)
 
     @property
     def address(self) -> str:
@@ -133,22 +158,8 @@ def _walk(name: str) -> tuple[Entry, ...]:
 
 
 def _read(name: str, path: Path) -> Entry | None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    wanted = path.stem if name in FUNCTION_ROOMS else path.stem.replace("_", "")
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and name in FUNCTION_ROOMS and node.name == wanted:
-            names = tuple(a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs))
-        elif isinstance(node, ast.ClassDef) and name not in FUNCTION_ROOMS and node.name.lower() == wanted:
-            names = tuple(
-                statement.target.id
-                for statement in node.body
-                if isinstance(statement, ast.AnnAssign)
-                and isinstance(statement.target, ast.Name)
-                and not ast.unparse(statement.annotation).startswith("ClassVar")
-            )
-        else:
-            continue
-        text = ast.get_docstring(node) or ""
-        summary = " ".join(text.split("\n\n")[0].split())
-        return Entry(name, path.stem, path, node.name, summary, text, names)
-    return None
+    # listing must stay quick however many members there are, so nothing is parsed here
+    keyword, wanted = ("def", path.stem) if name in FUNCTION_ROOMS else ("class", path.stem.replace("_", ""))
+    defined = re.findall(rf"^{keyword} (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    symbol = next((each for each in defined if each == wanted or (keyword == "class" and each.lower() == wanted)), None)
+    return None if symbol is None else Entry(name, path.stem, path, symbol)
