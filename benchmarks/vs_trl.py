@@ -60,9 +60,9 @@ def matmul_limit(model: str, seconds: float = 1.0) -> float:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from strop.models.language_model import _locate
+    from strop.models.language_model import locate
 
-    net = AutoModelForCausalLM.from_pretrained(_locate(model)[0])
+    net = AutoModelForCausalLM.from_pretrained(locate(model)[0])
     weights = sum(weight.numel() for weight in net.parameters() if weight.ndim == 2)
     if not net.config.tie_word_embeddings:
         weights -= net.get_input_embeddings().weight.numel()
@@ -85,12 +85,12 @@ def trl_rate(model: str, steps: int, setting: str) -> dict[str, float]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from strop.models.language_model import _locate
+    from strop.models.language_model import locate
     from strop.recipe import task_named
 
     chosen = TRL_SETTINGS[setting]
     task = task_named("arithmetic")
-    folder = _locate(model)[0]
+    folder = locate(model)[0]
     tokenizer = AutoTokenizer.from_pretrained(folder)
     problems = [task.problem("train", i) for i in range(PROBLEMS * (steps + WARM))]
     rows = [{"prompt": [{"role": "user", "content": p.question}], "index": i} for i, p in enumerate(problems)]
