@@ -29,7 +29,8 @@ class KeyTokens:
     Source: KTAE, arXiv:2505.16826, section 3; code xiaolizh1/KTAE.
 
     Departures: an attempt is right by its verdict, in the code by a positive reward. The code exempts the end-of-text
-    id; here that is whatever id finished attempts end with. Added weights have no zero mean, as in the code.
+    id; here that is whatever id finished attempts end with. Added weights have no zero mean, as in the code. Fisher's
+    p is exact here; the code computes it in single precision, which often takes a p of 1 for less.
 
     >>> from strop.records import Problem, Verdict
     >>> problem = Problem(id="a/train/0", task="a", prompt=(), reference="5")

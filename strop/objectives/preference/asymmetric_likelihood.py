@@ -26,7 +26,8 @@ class AsymmetricLikelihood:
     token
     losses are doubled, so that its mean over both rows of each pair is the paper's mean over pairs.
 
-    Departures: none known.
+    Departures: the weight of a rejected response (`gamma`, off by default) is held constant, as the paper has it; the
+    code lets the gradient through it, which turns that of unlikely responses round.
 
     Logged:
       - `score/chosen`, `score/rejected`: mean over pairs of s, nats per token. Stop where `score/chosen` keeps falling.
