@@ -12,7 +12,7 @@ from strop.decoders._votes import answers, winner
 from strop.episodes import Sampler
 from strop.keys import Key
 from strop.piece import piece
-from strop.plans import MARKER, similarity, split_plan, tokens_until
+from strop.plan_text import MARKER, similarity, split_plan, tokens_until
 from strop.records import Problem, Trajectory, Turn
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from strop.episodes import Sampler
 from strop.episodes._begun import Drawing, begun
 from strop.keys import Key
 from strop.piece import piece
-from strop.plans import distil
+from strop.plan_text import distil
 from strop.records import Problem, Request, Trajectory, Turn
 from strop.tasks import Task
 from strop.text import split_thought

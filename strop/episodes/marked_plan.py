@@ -10,7 +10,7 @@ from pydantic import Field
 from strop.episodes import Sampler
 from strop.keys import Key
 from strop.piece import piece
-from strop.plans import MARKER, tokens_until
+from strop.plan_text import MARKER, tokens_until
 from strop.records import Problem, Trajectory
 from strop.tasks import Task
 

@@ -6,7 +6,7 @@ from strop.curators.keep_correct import KeepCorrect
 from strop.episodes.explore_execute import FORM, ExploreExecute
 from strop.episodes.from_data import FromData
 from strop.episodes.marked_plan import MarkedPlan
-from strop.plans import MARKER
+from strop.plan_text import MARKER
 from strop.recipe import Recipe
 from strop.recipes._defaults import is_bundled
 from strop.recipes.sft_then_rl import sft_then_rl

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat
 
 from strop.piece import piece
-from strop.plans import MARKER, adherence, split_plan
+from strop.plan_text import MARKER, adherence, split_plan
 from strop.records import Float, Group, Trajectory, np
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from strop.keys import Key
-from strop.plans import (
+from strop.plan_text import (
     MARKER,
     MOST,
     adherence,
