@@ -13,7 +13,9 @@ ROOMS = [room for room in catalogue.ROOMS if room not in catalogue.FUNCTION_ROOM
 HEAVY = ("transformers", "vllm", "ray")
 
 LAYERS = {
-    "records": ("records", "keys", "errors", "text", "plan_text", "piece", "catalogue", "rows", "sandbox", "statistics"),
+    "records": (
+        "records", "keys", "errors", "text", "plan_text", "piece", "catalogue", "rows", "sandbox", "statistics",
+    ),
     "rooms": (*ROOMS, "models"),
     "recipes": ("recipe", "recipes"),
     "flow": (
