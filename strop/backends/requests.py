@@ -1,4 +1,4 @@
-"""What every sampler in this process checks of a request before it draws."""
+"""What every sampler checks of a request before it draws."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from strop.errors import BackendError
 from strop.records import Request
 
 
-def check(where: str, request: Request, context: int, vocab: int, *, sees: bool = False) -> None:
-    """Raise `BackendError` where a request cannot be drawn from a model with this context and vocabulary, by a sampler
-    that gives it images only where it `sees`.
+def check(where: str, request: Request, context: int, vocab: int | None = None, *, sees: bool = False) -> None:
+    """Raise `BackendError` where a request cannot be drawn from a model with this context and vocabulary (where that is
+    known), by a sampler that gives it images only where it `sees`.
 
     >>> check("request 0", Request(prompt=np.array([1, 2]), seeds=[0], max_tokens=4), context=2, vocab=8)
     Traceback (most recent call last):
@@ -22,7 +22,7 @@ def check(where: str, request: Request, context: int, vocab: int, *, sees: bool 
             f"{where}: the prompt has {len(prompt)} tokens and the model's context is {context}, which leaves no room "
             "for a response. Shorten the prompt or use a model with a longer context."
         )
-    if prompt.min() < 0 or prompt.max() >= vocab:
+    if vocab is not None and (prompt.min() < 0 or prompt.max() >= vocab):
         raise BackendError(f"{where}: token ids must be in 0 to {vocab - 1}, got {prompt.min()} to {prompt.max()}.")
     if request.images and not sees:
         raise BackendError(

@@ -80,11 +80,11 @@ def plan(
     attempts = _attempts(stage)
     trained = every if recipe.adapter is None else _adapter(config, recipe)
 
-    state = (16 * trained + (0 if size == 4 and recipe.adapter is None else size * every)) / shards
+    held = state(recipe, config, dtype) / shards
     if stage.needs & {"ref_logp", "ref_logits"} and recipe.adapter is None:
-        state += size * every / shards
+        held += size * every / shards
     memory = {
-        "state": state,
+        "state": held,
         "new gradient": size * trained / shards + (every_layer * size * 2 if shards > 1 else 0.0),
         "activations": _activations(recipe, stage, config, dtype, prompt, response),
         "logits": _logits(recipe, stage, config),
@@ -98,6 +98,25 @@ def plan(
         tokens={"written": float(attempts * response), "read": float(stage.problems * prompt)},
         sync=float(size * every),
     )  # fmt: skip
+
+
+def state(recipe: Recipe, config: "PreTrainedConfig", dtype: "torch.dtype") -> float:
+    """Bytes of the weights in compute precision and of what trains them: masters, gradient and both moments in fp32, of
+    all weights or of an adapter's alone.
+
+    >>> import torch
+    >>> from strop.models.shapes import config_of
+    >>> from strop.recipes.grpo import grpo
+    >>> nano = config_of("nano")
+    >>> [state(grpo(), nano, each) / parameters(nano)[0] for each in (torch.float32, torch.bfloat16)]
+    [16.0, 18.0]
+    """
+    every, _ = parameters(config)
+    if recipe.adapter is None:
+        # in fp32 the masters are the weights
+        return float((16 + (dtype.itemsize if dtype.itemsize < 4 else 0)) * every)
+    stored = {None: dtype.itemsize, "int8": 1.0, "int4": 0.5}[recipe.adapter.quantise]
+    return 16 * _adapter(config, recipe) + stored * every
 
 
 def token_bytes(config: "PreTrainedConfig", itemsize: int) -> int:

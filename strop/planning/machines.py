@@ -87,7 +87,25 @@ def here() -> Machine:
     block = torch.empty(64 << 20, dtype=torch.uint8)
     copied = torch.empty_like(block)
     bandwidth = 2 * len(block) / best(lambda: copied.copy_(block))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Machine(
-        "cpu", memory, rate(torch.bfloat16), rate(torch.float32), bandwidth, bandwidth, 1e9, 5e-5, per_host=1,
+        "cpu", _installed(), rate(torch.bfloat16), rate(torch.float32), bandwidth, bandwidth, 1e9, 5e-5, per_host=1,
     )  # fmt: skip
+
+
+def free() -> tuple[float, str]:
+    """Bytes of memory that nobody uses now, and whose: a GPU's where there is one."""
+    import torch
+
+    if torch.cuda.is_available():
+        return float(torch.cuda.mem_get_info()[0]), "the GPU"
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            [line] = [line for line in lines if line.startswith("MemAvailable:")]
+        return 1024.0 * int(line.split()[1]), "this machine"
+    except (OSError, ValueError):
+        # only Linux tells
+        return float(_installed()), "this machine"
+
+
+def _installed() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

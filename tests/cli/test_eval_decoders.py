@@ -1,10 +1,10 @@
 """`strop eval --decoder`."""
 
 import json
+from functools import partial
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from strop.cli import run_commands
 from strop.cli.eval_decoders import budgets, decoders
@@ -12,18 +12,12 @@ from strop.decoders.first_finish import FirstFinish
 from strop.decoders.majority import Majority
 from strop.errors import ConfigError
 from strop.rewards.format import Format
+from tests.cli import typing_in
 
 app = typer.Typer()
 app.command("eval")(run_commands.evaluate)
 app.callback()(lambda: None)
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, ["eval", *map(str, arguments)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+run = partial(typing_in.run, app, "eval")
 
 
 def test_two_tasks_two_budgets_and_a_figure(tmp_path):

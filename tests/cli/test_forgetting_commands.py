@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 import typer
@@ -10,22 +11,12 @@ from typer.testing import CliRunner
 from strop import rollouts
 from strop.cli import analyse
 from strop.errors import ConfigError, StoreError
+from tests.cli import typing_in
 
 app = typer.Typer()
 for command in (analyse.probe, analyse.decode, analyse.sample):
     app.command()(command)
-
-
-def run(*arguments):
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def numbers(*arguments):
-    return json.loads(run(*arguments, "--json").splitlines()[-1])
+run, numbers = partial(typing_in.run, app), partial(typing_in.numbers, app)
 
 
 def write(path, table, score=None):

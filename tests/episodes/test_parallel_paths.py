@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from strop.backends.torch.sampler import TorchSampler
 from strop.batching import stretches
@@ -12,6 +11,7 @@ from strop.episodes.single_turn import SingleTurn
 from strop.keys import Key
 from strop.records import Completion, Request
 from strop.tasks.arithmetic import Arithmetic
+from tests.episodes.likelihood import likelihoods
 
 TASK = Arithmetic()
 PROBLEMS = [TASK.problem("train", i) for i in range(4)]
@@ -81,11 +81,7 @@ def test_each_token_was_as_likely_as_it_says_in_its_own_context(tiny_model):
     model = tiny_model()
     for attempt in drawn(SMALL, model, samples=2).values():
         for row in stretches(attempt):
-            read = torch.from_numpy(np.concatenate([row.prompt_tokens, row.tokens]))
-            with torch.no_grad():
-                spread = model.net(input_ids=read[None]).logits[0].log_softmax(-1)[len(row.prompt_tokens) - 1 : -1]
-            expected = spread[torch.arange(len(row.tokens)), torch.from_numpy(row.tokens)]
-            assert row.logp.tolist() == pytest.approx(expected.tolist(), abs=1e-4)
+            assert row.logp.tolist() == pytest.approx(likelihoods(model, row), abs=1e-4)
 
 
 def test_paths_are_drawn_from_the_same_prefix_and_differ(tiny_model):

@@ -13,6 +13,7 @@ from strop.backends.http.client import Client, Refused
 from strop.backends.http.conversations import Conversation, ConversationTokenizer
 from strop.backends.http.replies import Answer, Unfit
 from strop.backends.http.server import Server
+from strop.backends.requests import check
 from strop.episodes import Sampler, Tokenizer
 from strop.errors import BackendError
 from strop.records import Completion, Finish, Request
@@ -179,31 +180,13 @@ class HttpSampler:
 
     def check(self, request: Request, where: str) -> None:
         """Raise `BackendError` at what cannot be asked for."""
-        prompt = request.prompt
-        if not len(prompt):
-            raise BackendError(f"{where}: the prompt is empty; it needs at least one token.")
-        if len(prompt) >= self.context:
-            raise BackendError(
-                f"{where}: the prompt has {len(prompt)} tokens and the context of {self.server.text} is "
-                f"{self.context}, which leaves no room for a response. Shorten the prompt or serve a longer context."
-            )
-        if request.images:
-            raise BackendError(
-                f"{where}: comes with {len(request.images)} images, and none are sent to servers yet. Use a model in "
-                "this process."
-            )
-        if request.max_tokens < 1:
-            raise BackendError(f"{where}: max_tokens must be at least 1, got {request.max_tokens}.")
-        if not request.temperature >= 0 or not 0 < request.top_p <= 1 or request.top_k < 0:
-            raise BackendError(
-                f"{where}: needs temperature >= 0, 0 < top_p <= 1 and top_k >= 0, got "
-                f"temperature={request.temperature}, top_p={request.top_p}, top_k={request.top_k}."
-            )
+        check(where, request, self.context)
         if request.hook is not None:
             raise BackendError(
                 f"{where}: {type(request.hook).__name__} changes the model's distribution while it draws, which no "
                 "server allows. Use a model in this process."
             )
+        prompt = request.prompt
         if self.chat and (request.stop or not (isinstance(prompt, Conversation) and prompt.turns)):
             raise BackendError(
                 f"{where}: {self.server.text} takes conversations, and this prompt was put together from tokens, or is "

@@ -10,6 +10,8 @@ import numpy as np
 from strop.backends.requests import check
 from strop.episodes import Sampler
 from strop.errors import BackendError
+from strop.planning.estimate import token_bytes
+from strop.planning.machines import free
 from strop.records import Completion, Request
 
 if TYPE_CHECKING:
@@ -172,24 +174,7 @@ class VllmSampler:
 
 def _room(model: "LanguageModel", slots: int, itemsize: int) -> int:
     """Tokens that the attention cache holds: `slots` contexts, or what a share of the free memory has room for."""
-    return max(1, min(slots * model.context, int(_free(model.net.device) * SHARE) // _token_bytes(model, itemsize)))
-
-
-def _token_bytes(model: "LanguageModel", itemsize: int) -> int:
-    """Bytes that one token takes in the attention cache: keys and values of every layer."""
-    config: Any = model.net.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * heads * width * itemsize
-
-
-def _free(device: Any) -> int:
-    """Bytes of memory that nobody uses now."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(slots * model.context, int(free()[0] * SHARE) // token_bytes(model.net.config, itemsize)))
 
 
 def _open(model: "LanguageModel", dtype: Any, slots: int, context: int, tokens: int) -> Any:
@@ -223,7 +208,7 @@ def _open(model: "LanguageModel", dtype: Any, slots: int, context: int, tokens: 
                 max_num_seqs=slots,
                 block_size=block,
                 # a block more for each sample: their last ones are seldom full
-                kv_cache_memory_bytes=(tokens + slots * block) * _token_bytes(model, dtype.itemsize),
+                kv_cache_memory_bytes=(tokens + slots * block) * token_bytes(model.net.config, dtype.itemsize),
                 enable_prefix_caching=True,
                 enforce_eager=model.net.device.type == "cpu",
                 logprobs_mode="processed_logprobs",
@@ -233,8 +218,8 @@ def _open(model: "LanguageModel", dtype: Any, slots: int, context: int, tokens: 
             )
         except (ValueError, RuntimeError, NotImplementedError) as error:
             raise BackendError(
-                f"vLLM cannot run this model ({' '.join(str(error).split())[:400]}). Use the torch sampler: leave out "
-                "--sampler"
+                f"vLLM does not start with this model: {' '.join(str(error).split())[:400]} Without --sampler the "
+                "torch sampler draws."
             ) from error
         finally:
             torch.set_num_threads(threads)
