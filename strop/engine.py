@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strop.backends.workers import HERE, Workers
 from strop.episodes import Sampler
 from strop.errors import ConfigError
 from strop.recipe import LoRA, Recipe, Stage
@@ -62,13 +63,19 @@ class Engine:
 
 
 @contextmanager
-def open_engine(recipe: Recipe, processes: int | None = None) -> Generator[Engine, None, None]:
-    """Load the model, check that the recipe's data fits it, and build sampler and learner around it; with `processes`
-    divided over so many of them, of which this one leads."""
-    if processes is not None:
+def open_engine(recipe: Recipe, workers: Workers = HERE) -> Generator[Engine, None, None]:
+    """Load the model, check that the recipe's data fits it, and build sampler and learner around it; where there are
+    other `workers`, in them, with this process to lead."""
+    if workers.cluster:
+        from strop.backends.ray.lead import open_cluster
+
+        with open_cluster(recipe, workers) as engine:
+            yield engine
+        return
+    if workers.processes is not None:
         from strop.backends.fsdp.lead import open_team
 
-        with open_team(recipe, processes) as engine:
+        with open_team(recipe, workers.processes) as engine:
             yield engine
         return
     from strop.backends.torch.sampler import TorchSampler
@@ -204,7 +211,7 @@ def writer(
 def served_sampler(recipe: Recipe, policy: Sampler) -> Sampler:
     """A server that writes the attempts, where the recipe corrects for its not being the policy."""
     from strop.backends.http import open_sampler
-    from strop.objectives.policy_gradient.truncated_importance import TruncatedImportance
+    from strop.lint import corrects
 
     if not is_address(recipe.sampler):
         raise ConfigError(
@@ -219,7 +226,7 @@ def served_sampler(recipe: Recipe, policy: Sampler) -> Sampler:
                 f"{where} learns from data or from a teacher, so there is nothing for the sampler {recipe.sampler} to "
                 f"do. Leave out --sampler; a teacher on a server is --set teacher={recipe.sampler}"
             )
-        if not all(isinstance(term.objective, TruncatedImportance) for term in stage.terms):
+        if not corrects(stage):
             raise ConfigError(
                 f"{where} learns from its own attempts, and the weights at {recipe.sampler} do not follow what it "
                 "learns: from the second step on they would be another model's, taken for its own. Weigh tokens by "

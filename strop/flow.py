@@ -16,12 +16,16 @@ objective. Nothing here knows a method by name.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from strop.ahead import Ahead, step_key
+from strop.backends.workers import HERE, Workers
 from strop.batching import minibatches, pack
 from strop.engine import Engine, open_engine
+from strop.episodes import Sampler
 from strop.errors import LostProcess
 from strop.interrupt import last_step_on_interrupt
 from strop.keys import Key
@@ -29,7 +33,7 @@ from strop.measure import control_metrics, heldout, heldout_metrics, mismatch_wa
 from strop.piece import dump
 from strop.progress import Progress, progress
 from strop.recipe import Recipe, Stage, from_data
-from strop.records import Group, Report
+from strop.records import Group, Problem, Report
 from strop.scoring import Clock, drop, encode, reward, score, settle
 from strop.store import checkpoint
 from strop.store.files import new_run_folder
@@ -59,28 +63,26 @@ def run(
     out: str | Path | None = None,
     display: Progress | None = None,
     command: str = "",
-    processes: int | None = None,
+    workers: Workers = HERE,
 ) -> Run:
     """Train as `recipe` says into the run folder `out` (default: a new one under `runs/`).
 
-    With `processes` the model and the work are divided over so many of them, on this machine or as torchrun started
-    them. Raises a `StropError` that names what is wrong, before the first step where it can be known by then.
+    What else than this process computes is said by `workers`. Raises a `StropError` that names what is wrong, before
+    the first step where it can be known by then.
     """
-    with open_engine(recipe, processes) as engine:
+    with open_engine(recipe, workers) as engine:
         path = new_run_folder(recipe.name) if out is None else Path(out)
         writer = RunWriter.create(path, dump(recipe), command, keep=recipe.keep or None)
         return _train(recipe, engine, writer, State(), display or progress())
 
 
-def resume(
-    path: str | Path, *, display: Progress | None = None, command: str = "", processes: int | None = None
-) -> Run:
-    """Go on from a run's last checkpoint, with the same numbers as if it had never stopped; with as many `processes` as
-    you like, whatever it was before."""
+def resume(path: str | Path, *, display: Progress | None = None, command: str = "", workers: Workers = HERE) -> Run:
+    """Go on from a run's last checkpoint, with the same numbers as if it had never stopped; with any
+    `workers`, whatever they were before."""
     old = Run.open(path)
     recipe = from_data(old.recipe)
     writer = RunWriter.resume(path, max(old.checkpoints, default=-1), command, keep=recipe.keep or None)
-    with open_engine(recipe, processes) as engine:
+    with open_engine(recipe, workers) as engine:
         state = State()
         if old.checkpoints:
             saved = checkpoint.load(old.checkpoint("last"))
@@ -106,20 +108,25 @@ def _train(recipe: Recipe, engine: Engine, writer: RunWriter, state: State, show
         writer.checkpoint(state.step, tree, engine.save_model)
 
     try:
-        with last_step_on_interrupt(show.message) as interrupted:
+        with (
+            last_step_on_interrupt(show.message) as interrupted,
+            closing(Ahead(recipe, engine, attempt, interrupted)) as ahead,
+        ):
             show.start(recipe.name, recipe.total_steps, state.step)
             if state == State():
                 measure(recipe.heldout.problems)
-            while state.step < recipe.total_steps and not interrupted():
+            while state.step < recipe.total_steps and (ahead.begun or not interrupted()):
                 stage, state = enter(recipe, engine, state)
-                groups, metrics, state = train_step(stage, engine, state, key, show.phase)
+                groups, metrics, state = train_step(
+                    stage, engine, state, key, show.phase, ahead if recipe.staleness else None
+                )
                 last = state.step == recipe.total_steps
                 writer.append(state.step, stage.name, "train", groups, metrics)
                 show.step(state.step, metrics)
                 look_at_mismatch(metrics)
                 if last or _due(state.step, recipe.heldout.every):
                     measure(recipe.heldout.problems if last else recipe.heldout.quick)
-                if last or interrupted() or _due(state.step, recipe.checkpoint_every):
+                if last or (interrupted() and not ahead.begun) or _due(state.step, recipe.checkpoint_every):
                     save()
     except LostProcess as lost:
         raise LostProcess(f"{lost} Go on from the last checkpoint with: strop resume {writer.path}") from lost
@@ -153,24 +160,22 @@ def enter(recipe: Recipe, engine: Engine, state: State) -> tuple[Stage, State]:
 
 
 def train_step(
-    stage: Stage, engine: Engine, state: State, run_key: Key, phase: Callable[[str], None]
+    stage: Stage,
+    engine: Engine,
+    state: State,
+    run_key: Key,
+    phase: Callable[[str], None],
+    ahead: Ahead | None = None,
 ) -> tuple[list[Group], dict[str, float], State]:
-    """One turn of the loop: every attempt that was made, the numbers, and the state after it."""
+    """One turn of the loop: every attempt that was made, the numbers, and the state after it. Attempts are drawn now,
+    or `ahead` has drawn them."""
     started, clock = time.perf_counter(), Clock(phase)
-    key = run_key.fold("stage", state.stage, "step", state.step)
+    key = step_key(run_key, state.stage, state.step)
 
-    groups: list[Group] = []
-    memory = state.curriculum
-    for draw in range(stage.curriculum.rounds):
-        wanted = stage.problems - sum(not group.dropped for group in groups)
-        if wanted == 0:
-            break
-        problems, memory = stage.curriculum.pick(engine.task, memory, wanted, key.fold("pick", draw))
-        attempts = stage.episode(
-            problems, sampler=engine.sampler, task=engine.task, samples=stage.samples, key=key.fold("draw", draw)
-        )
-        judged = score(problems, attempts, engine.judge(stage.verifier), clock)
-        groups += [drop(group, stage.curriculum.drop(group)) for group in judged]
+    if ahead is None:
+        groups, memory = draw(stage, engine, state.curriculum, key, clock)
+    else:
+        groups, memory = ahead(stage, state, run_key, clock)
 
     with clock("learn"):
         engine.refer(stage)
@@ -199,6 +204,27 @@ def train_step(
     metrics |= control_metrics(stage.controllers, state.controllers)
     metrics["time/step"] = time.perf_counter() - started
     return groups, metrics, update(stage, state, memory, groups, report, len(reports))
+
+
+def draw(stage: Stage, engine: Engine, memory: Any, key: Key, clock: Clock) -> tuple[list[Group], Any]:
+    """Attempts for a step, in as many draws as the curriculum wants, and what it remembers then."""
+    groups: list[Group] = []
+    for number in range(stage.curriculum.rounds):
+        wanted = stage.problems - sum(not group.dropped for group in groups)
+        if wanted == 0:
+            break
+        problems, memory = stage.curriculum.pick(engine.task, memory, wanted, key.fold("pick", number))
+        groups += attempt(stage, engine, engine.sampler, problems, key.fold("draw", number), clock)
+    return groups, memory
+
+
+def attempt(
+    stage: Stage, engine: Engine, sampler: Sampler, problems: Sequence[Problem], key: Key, clock: Clock
+) -> list[Group]:
+    """Judged attempts at problems, those marked that the curriculum does not want."""
+    attempts = stage.episode(problems, sampler=sampler, task=engine.task, samples=stage.samples, key=key)
+    judged = score(problems, attempts, engine.judge(stage.verifier), clock)
+    return [drop(group, stage.curriculum.drop(group)) for group in judged]
 
 
 def update(stage: Stage, state: State, curriculum: Any, groups: Sequence[Group], report: Report, updates: int) -> State:

@@ -17,7 +17,7 @@ def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
 
     Checked: end-of-turn and padding ids differ, the trained end-of-turn id is one the sampler stops at, every
     problem has a reference, every prompt leaves room for an answer, every replayed response carries loss on its
-    end-of-turn id, and what `lint_stage` looks at.
+    end-of-turn id, attempts that are drawn ahead can be and are corrected for it, and what `lint_stage` looks at.
     """
     pad = getattr(tokenizer, "pad_id", None)
     if pad is not None and pad in tokenizer.eos_ids:
@@ -32,6 +32,8 @@ def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
         )
     for number, stage in enumerate(recipe.stages):
         lint_stage(number, stage)
+        if recipe.staleness and not _replays(stage.episode):
+            _lint_stale(number, stage, recipe.staleness)
         _lint_rows(recipe, stage, tokenizer, context)
 
 
@@ -81,6 +83,28 @@ def _lint_sampling(number: int, stage: Any) -> None:
                     f"and any value but {plain} draws from another distribution and biases the importance ratio. "
                     f"Use --set stages.{number}.{place}.{name}={plain}."
                 )
+
+
+def _lint_stale(number: int, stage: Stage, staleness: int) -> None:
+    where, why = f"stages.{number}", f"staleness={staleness} draws attempts with weights of earlier steps"
+    if stage.curriculum.rounds > 1:
+        raise ConfigError(
+            f"{where}.curriculum: {why}, before it is known how many groups of a step can be used, and "
+            f"{snake(type(stage.curriculum).__name__)} draws again to fill a step. Next: "
+            f"--set {where}.curriculum=uniform"
+        )
+    if not corrects(stage):
+        raise ConfigError(
+            f"{where}.objective: {why}, and what is learned from them must be weighed by how likely the present "
+            f"weights make them. Next: --set {where}.objective=truncated_importance"
+        )
+
+
+def corrects(stage: Stage) -> bool:
+    """Whether all that a stage learns is weighed by the ratio of learner to sampler."""
+    from strop.objectives.policy_gradient.truncated_importance import TruncatedImportance
+
+    return all(isinstance(term.objective, TruncatedImportance) for term in stage.terms)
 
 
 def _lint_rows(recipe: Recipe, stage: Any, tokenizer: Tokenizer, context: int) -> None:

@@ -227,6 +227,9 @@ class Recipe:
     a fraction of the activations' memory."""
     token_budget: Positive = 16384
     """Most tokens, padding included, in one micro-batch."""
+    staleness: Annotated[int, Field(ge=0)] = 0
+    """How many steps older than those that are trained the weights may be that an attempt is drawn with: sampler and
+    learner then work side by side (`--cluster ray`). Learning from them needs `truncated_importance`."""
     slots: Positive = 256
     """Attempts the sampler holds at once."""
     checkpoint_every: Annotated[int, Field(ge=0)] = 50

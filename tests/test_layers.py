@@ -19,8 +19,8 @@ LAYERS = {
     "rooms": (*ROOMS, "models"),
     "recipes": ("recipe", "recipes"),
     "flow": (
-        "flow", "batching", "decoding", "engine", "evaluate", "interrupt", "lint", "measure", "planning", "progress",
-        "rollouts", "scoring", "transfer", "backends", "store",
+        "flow", "ahead", "batching", "decoding", "engine", "evaluate", "interrupt", "lint", "measure", "planning",
+        "progress", "rollouts", "scoring", "transfer", "backends", "store",
     ),
     "studies": ("evidence", "frontier", "study", "studies"),
     "cli": ("__main__", "cli", "serve", "web", "pages", "systems", "contracts"),

@@ -14,6 +14,7 @@ import typer
 from strop.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
+    from strop.backends.workers import Workers
     from strop.recipe import Recipe
     from strop.store.run import Run
 
@@ -22,6 +23,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Divide model and work over so many processes here, one for each GPU (FSDP).")
 ]
+OnCluster = Annotated[
+    str | None,
+    typer.Option("--cluster", help="ray (actors on this machine), auto or HOST:PORT (a Ray cluster); see docs/ray.md."),
+]
+Samplers = Annotated[int | None, typer.Option(min=1, help="Actors that draw, on a cluster; 1.")]
 
 
 def run(
@@ -47,6 +53,8 @@ def run(
     ] = None,
     served_model: Annotated[str | None, typer.Option(help="The model's name on that server.")] = None,
     processes: Processes = None,
+    cluster: OnCluster = None,
+    samplers: Samplers = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the whole recipe and stop.")] = False,
     as_json: Json = False,
@@ -66,26 +74,34 @@ def run(
     if _follows():
         return
     from strop import flow
-    from strop.backends.fsdp.launch import team_size
 
-    team = team_size(processes)
-    finished = flow.run(made, out=out, display=_display(quiet), command=typed(), processes=team)
+    workers = _workers(processes, cluster, samplers)
+    finished = flow.run(made, out=out, display=_display(quiet), command=typed(), workers=workers)
     _report(finished, as_json)
 
 
 def resume(
     path: Annotated[Path, typer.Argument(help="The run folder.")],
     processes: Processes = None,
+    cluster: OnCluster = None,
+    samplers: Samplers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a run that was stopped or killed; with any number of processes."""
+    """Go on with a run that was stopped or killed; with any number of processes, or on a cluster."""
     if _follows():
         return
     from strop import flow
-    from strop.backends.fsdp.launch import team_size
 
-    _report(flow.resume(path, display=_display(quiet), command=typed(), processes=team_size(processes)), as_json)
+    workers = _workers(processes, cluster, samplers)
+    _report(flow.resume(path, display=_display(quiet), command=typed(), workers=workers), as_json)
+
+
+def _workers(processes: int | None, cluster: str | None, samplers: int | None) -> "Workers":
+    from strop.backends.fsdp.launch import team_size
+    from strop.backends.workers import Workers
+
+    return Workers.of(team_size(processes), cluster, samplers)
 
 
 def _follows() -> bool:
