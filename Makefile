@@ -1,6 +1,6 @@
 # make quickstart   a first run: trains the bundled model on arithmetic
 # make test         the tests
-# make test-vllm    the tests of sampling with vLLM, its CPU build, in a virtual environment of their own
+# make test-vllm    the tests of sampling with vLLM, its CPU build, and with real servers, in an environment of their own
 # make lint         formatting, lint, types
 # make docs         the documentation, into site/
 # make evidence     the slow tests: minutes each
@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile -m "not slow"
 
 test-vllm: $(VLLM)/.installed
-	$(VLLM)/bin/python -m pytest -p no:cacheprovider tests/backends/test_vllm.py
+	$(VLLM)/bin/python -m pytest -p no:cacheprovider -rs tests/backends/test_vllm.py tests/backends/test_http_real.py
 
 evidence: $(VENV)/.installed-test
 	$(PY) -m pytest -m slow

@@ -80,12 +80,14 @@ def open_engine(recipe: Recipe, workers: Workers = HERE) -> Generator[Engine, No
         return
     from strop.backends.torch.sampler import TorchSampler
     from strop.lint import lint
+    from strop.models.language_model import placed
     from strop.planning.afford import afford
 
     afford(recipe)
-    model = open_model(recipe)
+    model = placed(open_model(recipe))
     lint(recipe, model.tokenizer, model.context)
     teacher = open_teacher(recipe, model)
+    teacher = None if teacher is None else placed(teacher)
     learner = make_learner(recipe, model, teacher)
     second = (
         TorchSampler(teacher, slots=recipe.slots, precision=recipe.precision) if teacher else served_teacher(recipe)
@@ -154,7 +156,8 @@ def _open_adapted(recipe: Recipe, adapter: LoRA) -> "LanguageModel":
             f"An adapter needs a trained model below it, and {recipe.model} has random weights. "
             "Next: --set adapter=null, or --model nano"
         )
-    half = recipe.precision != "layercast" and resolve(recipe.precision) == torch.bfloat16
+    # where it will compute, wherever it is loaded
+    half = recipe.precision != "layercast" and resolve(recipe.precision, language_model.accelerator()) == torch.bfloat16
     model = language_model.load(recipe.model, "bf16" if half else "fp32")
     lora.adapt(model, adapter, recipe.seed)
     return model
@@ -211,7 +214,7 @@ def writer(
 def served_sampler(recipe: Recipe, policy: Sampler) -> Sampler:
     """A server that writes the attempts, where the recipe corrects for its not being the policy."""
     from strop.backends.http import open_sampler
-    from strop.lint import corrects
+    from strop.lint import corrects, replays
 
     if not is_address(recipe.sampler):
         raise ConfigError(
@@ -220,8 +223,7 @@ def served_sampler(recipe: Recipe, policy: Sampler) -> Sampler:
         )
     for number, stage in enumerate(recipe.stages):
         where = f"stages.{number}"
-        replays = getattr(stage.episode, "replays", not hasattr(stage.episode, "temperature"))
-        if replays or getattr(stage.episode, "origin", "") == "teacher":
+        if replays(stage.episode) or getattr(stage.episode, "origin", "") == "teacher":
             raise ConfigError(
                 f"{where} learns from data or from a teacher, so there is nothing for the sampler {recipe.sampler} to "
                 f"do. Leave out --sampler; a teacher on a server is --set teacher={recipe.sampler}"

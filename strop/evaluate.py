@@ -98,9 +98,9 @@ def open_sampler(
     from strop.models import language_model
 
     held = "layercast" if precision == "layercast" else "fp32"
-    second = None if reference is None else language_model.load(reference, held)
+    second = None if reference is None else language_model.placed(language_model.load(reference, held))
     teacher = None if second is None else TorchSampler(second, slots=slots, precision=precision)
-    own = language_model.load(model, held, quantised=quantise)
+    own = language_model.placed(language_model.load(model, held, quantised=quantise))
     return TorchSampler(own, slots=slots, precision=precision, teacher=teacher)
 
 

@@ -77,8 +77,7 @@ def run(
 
 
 def resume(path: str | Path, *, display: Progress | None = None, command: str = "", workers: Workers = HERE) -> Run:
-    """Go on from a run's last checkpoint, with the same numbers as if it had never stopped; with any
-    `workers`, whatever they were before."""
+    """Go on from a run's last checkpoint with the numbers of a run that never stopped, whatever its `workers` were."""
     old = Run.open(path)
     recipe = from_data(old.recipe)
     writer = RunWriter.resume(path, max(old.checkpoints, default=-1), command, keep=recipe.keep or None)
@@ -113,13 +112,12 @@ def _train(recipe: Recipe, engine: Engine, writer: RunWriter, state: State, show
             closing(Ahead(recipe, engine, attempt, interrupted)) as ahead,
         ):
             show.start(recipe.name, recipe.total_steps, state.step)
+            lookahead = ahead if recipe.staleness else None
             if state == State():
                 measure(recipe.heldout.problems)
             while state.step < recipe.total_steps and (ahead.begun or not interrupted()):
                 stage, state = enter(recipe, engine, state)
-                groups, metrics, state = train_step(
-                    stage, engine, state, key, show.phase, ahead if recipe.staleness else None
-                )
+                groups, metrics, state = train_step(stage, engine, state, key, show.phase, lookahead)
                 last = state.step == recipe.total_steps
                 writer.append(state.step, stage.name, "train", groups, metrics)
                 show.step(state.step, metrics)
@@ -172,10 +170,7 @@ def train_step(
     started, clock = time.perf_counter(), Clock(phase)
     key = step_key(run_key, state.stage, state.step)
 
-    if ahead is None:
-        groups, memory = draw(stage, engine, state.curriculum, key, clock)
-    else:
-        groups, memory = ahead(stage, state, run_key, clock)
+    groups, memory = ahead(stage, state, run_key, clock) if ahead else draw(stage, engine, state.curriculum, key, clock)
 
     with clock("learn"):
         engine.refer(stage)

@@ -32,7 +32,7 @@ def lint(recipe: Recipe, tokenizer: Tokenizer, context: int) -> None:
         )
     for number, stage in enumerate(recipe.stages):
         lint_stage(number, stage)
-        if recipe.staleness and not _replays(stage.episode):
+        if recipe.staleness and not replays(stage.episode):
             _lint_stale(number, stage, recipe.staleness)
         _lint_rows(recipe, stage, tokenizer, context)
 
@@ -115,7 +115,7 @@ def _lint_rows(recipe: Recipe, stage: Any, tokenizer: Tokenizer, context: int) -
     step = 1 if rows is None else max(1, rows // ROWS)
     indices = range(64) if rows is None else range(0, rows, step)
     shown = [getattr(piece, "demonstrations", None) for piece in (stage.episode, *stage.controllers)]
-    replayed = [episode for episode in (stage.episode, *shown) if episode is not None and _replays(episode)]
+    replayed = [episode for episode in (stage.episode, *shown) if episode is not None and replays(episode)]
     for index in indices:
         problem = task.problem("train", index)
         if problem.reference is None or problem.reference == "":
@@ -130,7 +130,8 @@ def _lint_rows(recipe: Recipe, stage: Any, tokenizer: Tokenizer, context: int) -
             _lint_replay(episode, task, problem, tokenizer, used, context)
 
 
-def _replays(episode: Any) -> bool:
+def replays(episode: Any) -> bool:
+    """Whether attempts come from data alone."""
     return getattr(episode, "replays", not hasattr(episode, "temperature"))
 
 

@@ -164,6 +164,7 @@ def probed(run: Run, probe: Any, problems: int = 128) -> dict[str, Any]:
     model, start = language_model.load(run.checkpoint("last")), language_model.load(str(run.recipe["model"]))
     if start.tokenizer.vocabulary != model.tokenizer.vocabulary:
         raise ConfigError(f"{run.path} has another tokenizer than {run.recipe['model']}, which it began with.")
+    model, start = language_model.placed(model), language_model.placed(start)
     names: Any = model.tokenizer.hf.convert_ids_to_tokens(list(range(model.tokenizer.vocab_size)))
     # byte-level tokenizers write a blank and a line break so
     words = tuple(str(name).replace("\u0120", " ").replace("\u010a", "\\n") for name in names)

@@ -16,6 +16,15 @@ class Workers:
     samplers: int = 1
     """Actors that draw, on a cluster."""
 
+    def __post_init__(self) -> None:
+        if self.cluster and self.processes is not None:
+            raise ConfigError(
+                f"--cluster {self.cluster} and --processes {self.processes} do not go together: on a cluster one actor "
+                "has the whole model that is trained. Leave out one of the two."
+            )
+        if self.samplers < 1:
+            raise ConfigError(f"samplers must be at least 1, got {self.samplers}.")
+
     @classmethod
     def of(cls, processes: int | None, cluster: str | None, samplers: int | None) -> "Workers":
         """What the options of a command ask for, together.
@@ -25,11 +34,6 @@ class Workers:
         """
         if samplers is not None and not cluster:
             raise ConfigError(f"--samplers {samplers} is about a cluster. Next: --cluster ray --samplers {samplers}")
-        if cluster and processes is not None:
-            raise ConfigError(
-                f"--cluster {cluster} and --processes {processes} do not go together: on a cluster one actor has the "
-                "whole model that is trained. Leave out one of the two."
-            )
         return cls(processes, cluster or "", 1 if samplers is None else samplers)
 
 

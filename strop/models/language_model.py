@@ -71,6 +71,21 @@ def load(name_or_path: str | Path, precision: Weights = "fp32", *, quantised: Qu
     return model
 
 
+def accelerator() -> torch.device:
+    """Where this process computes: a GPU where torch finds one, else the CPU. `CUDA_VISIBLE_DEVICES=` (empty) hides
+    them. Other kinds are left alone: the sampler adds up in float64, which not all of them have."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def placed(model: LanguageModel) -> LanguageModel:
+    """The model where this process computes, its weights moved there in place. For processes that have a whole model
+    to themselves: those that share one place their parts of it (`backends/fsdp`)."""
+    if (device := accelerator()).type != "cpu":
+        # transformers' own method refuses some nets, and does no more
+        nn.Module.to(model.net, device)
+    return model
+
+
 def _whole(place: str, hub: bool, name: str, precision: Weights) -> LanguageModel:
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "stored": "auto"}[precision]
     try:

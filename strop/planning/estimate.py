@@ -73,11 +73,11 @@ def plan(
     dtype = _dtype(recipe, machine)
     every, used = parameters(config)
     every_layer = _layer(config, every)
-    stage = max(recipe.stages, key=lambda each: _attempts(each) * _longest(each))
+    stage = max(recipe.stages, key=lambda each: attempts_of(each) * longest_of(each))
     size, shards = dtype.itemsize, machine.count
-    longest = _longest(stage)
+    longest = longest_of(stage)
     response = min(mean or longest, longest)
-    attempts = _attempts(stage)
+    attempts = attempts_of(stage)
     trained = every if recipe.adapter is None else _adapter(config, recipe)
 
     held = state(recipe, config, dtype) / shards
@@ -142,11 +142,13 @@ def _dtype(recipe: Recipe, machine: Machine) -> "torch.dtype":
     return torch.bfloat16 if recipe.precision == "bf16" else torch.float32
 
 
-def _attempts(stage: Stage) -> int:
+def attempts_of(stage: Stage) -> int:
+    """Of a step."""
     return stage.problems * stage.samples
 
 
-def _longest(stage: Stage) -> int:
+def longest_of(stage: Stage) -> int:
+    """Most tokens of a response."""
     return int(getattr(stage.episode, "max_tokens", 0) or 256)
 
 
@@ -173,7 +175,7 @@ def _activations(recipe: Recipe, stage: Stage, config: Any, dtype: "torch.dtype"
 
     length = prompt + response
     layer, rest = kept(config, dtype, recipe.gradient_checkpointing, length)
-    tokens = min(max(recipe.token_budget, length), _attempts(stage) * response + stage.problems * prompt)
+    tokens = min(max(recipe.token_budget, length), attempts_of(stage) * response + stage.problems * prompt)
     once = 0.0
     if recipe.gradient_checkpointing:
         # the layer that is run again holds what it would have kept
@@ -200,7 +202,7 @@ def _seconds(
     text, shards = config.get_text_config(), machine.count
     peak = (machine.bf16 if dtype.itemsize == 2 else machine.fp32) * machine.utilisation
     bandwidth = machine.bandwidth * min(1.0, 2 * machine.utilisation)
-    attempts, size = _attempts(stage), dtype.itemsize
+    attempts, size = attempts_of(stage), dtype.itemsize
     mine = attempts / shards
 
     def passed(tokens: float, length: float) -> float:
@@ -235,23 +237,25 @@ def _seconds(
 
 def table(found: Plan) -> list[tuple[str, str]]:
     """Rows to print: what, and how much."""
-    memory = [(f"memory: {name}", _bytes(value)) for name, value in found.memory.items() if value]
-    seconds = [(f"time: {name}", _time(value)) for name, value in found.seconds.items()]
+    memory = [(f"memory: {name}", in_bytes(value)) for name, value in found.memory.items() if value]
+    seconds = [(f"time: {name}", in_seconds(value)) for name, value in found.seconds.items()]
     per_second = found.tokens["written"] / found.step
     return [
         ("model", f"{found.model}, {found.weights / 1e6:,.0f} M weights, {found.precision}"),
-        ("machine", f"{found.machine.count} x {found.machine.name}, {_bytes(found.machine.memory)} each"),
+        ("machine", f"{found.machine.count} x {found.machine.name}, {in_bytes(found.machine.memory)} each"),
         *memory,
-        ("memory: peak of each", f"{_bytes(found.peak)}{'' if found.fits else ', MORE THAN THERE IS'}"),
+        ("memory: peak of each", f"{in_bytes(found.peak)}{'' if found.fits else ', MORE THAN THERE IS'}"),
         *seconds,
-        ("time: a step", _time(found.step)),
+        ("time: a step", in_seconds(found.step)),
         ("tokens written", f"{found.tokens['written']:,.0f} a step, {per_second:,.0f} a second"),
     ]
 
 
-def _bytes(value: float) -> str:
+def in_bytes(value: float) -> str:
+    """To be read: MiB or GiB."""
     return f"{value / GiB:,.2f} GiB" if value >= GiB / 10 else f"{value / 2**20:,.1f} MiB"
 
 
-def _time(value: float) -> str:
+def in_seconds(value: float) -> str:
+    """To be read: ms or s."""
     return f"{value:,.1f} s" if value >= 1 else f"{value * 1e3:,.2f} ms"

@@ -25,9 +25,16 @@ def kept(config: "PreTrainedConfig", dtype: "torch.dtype", checkpointing: bool, 
     widths, so narrower models of the same form tell it. Where attention keeps its scores, which it does for short rows,
     it also grows with the length of the row and the number of heads.
     """
-    narrow, factor = _narrow(config)
-    one, two = (_per_token(_with_layers(narrow, layers), dtype, checkpointing, length, factor) for layers in (1, 2))
-    return two - one, max(0.0, 2 * one - two)
+    key = (config.to_json_string(use_diff=False), dtype, checkpointing, length)
+    if key not in _COUNTED:
+        narrow, factor = _narrow(config)
+        one, two = (_per_token(_with_layers(narrow, layers), dtype, checkpointing, length, factor) for layers in (1, 2))
+        _COUNTED[key] = two - one, max(0.0, 2 * one - two)
+    return _COUNTED[key]
+
+
+_COUNTED: dict[tuple[str, "torch.dtype", bool, int], tuple[float, float]] = {}
+"""A configuration cannot be hashed; its text can."""
 
 
 def _narrow(config: "PreTrainedConfig") -> tuple[Any, int]:

@@ -147,7 +147,8 @@ def _open(
     from strop.serve.torch_source import TorchSource
 
     def source(model: Any) -> TorchSource:
-        return TorchSource(TorchSampler(model, slots=slots, precision=precision), limits.attempts)
+        sampler = TorchSampler(language_model.placed(model), slots=slots, precision=precision)
+        return TorchSource(sampler, limits.attempts)
 
     if not (Path(place) / "recipe.json").is_file():
         return Served(name, source(language_model.load(place)))

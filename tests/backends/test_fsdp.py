@@ -27,6 +27,7 @@ from strop.backends.fsdp import launch
 from strop.backends.fsdp.lead import together
 from strop.backends.torch.learner import TorchLearner
 from strop.backends.torch.sampler import TorchSampler
+from strop.backends.workers import Workers
 from strop.engine import Engine, make_learner, open_engine, open_model
 from strop.episodes.single_turn import SingleTurn
 from strop.errors import BackendError, ConfigError
@@ -85,7 +86,7 @@ def recipe(model, request) -> Recipe:
 
 @pytest.fixture(scope="module")
 def pair(recipe) -> Iterator[Engine]:
-    with open_engine(recipe, 2) as engine:
+    with open_engine(recipe, Workers(processes=2)) as engine:
         yield engine
 
 
@@ -148,7 +149,7 @@ def test_the_gradient_is_the_sum_over_processes(learner, one):
     assert_close(actual, expected, 1e-7)
 
 
-def test_preparation_and_notes_are_those_of_one_process(learner, one):
+def test_preparation_and_notes_are_those_of_one_process(pair, learner, one):
     batch = batch_of(0, 9)
     unknown = dataclasses.replace(batch, old_logp=torch.where(batch.mask, torch.nan, 0.0))
     for each in (learner, one):
@@ -159,7 +160,7 @@ def test_preparation_and_notes_are_those_of_one_process(learner, one):
     torch.testing.assert_close(actual.old_logp, expected.old_logp, atol=1e-5, rtol=0)
     torch.testing.assert_close(actual.ref_logp, expected.ref_logp, atol=1e-5, rtol=0)
     needs = ["logp", "entropy", "ref_logp", "value", "greedy"]
-    assert_close(together(learner.hands, "notes", batch=batch, needs=needs), one.notes(batch, needs), 1e-5)
+    assert_close(together(pair.sampler.hands, "notes", batch=batch, needs=needs), one.notes(batch, needs), 1e-5)
 
 
 def test_samples_are_those_of_one_process(pair, learner, one):
@@ -306,7 +307,10 @@ def test_a_killed_process_ends_the_run_and_resume_goes_on(runs, tmp_path):
 )
 def test_what_cannot_be_divided_is_said_before_anything_starts(change, named, monkeypatch):
     monkeypatch.setattr(launch.subprocess, "Popen", None)
-    with pytest.raises(ConfigError, match=named) as raised, open_engine(replace(grpo(), **change), 2):
+    with (
+        pytest.raises(ConfigError, match=named) as raised,
+        open_engine(replace(grpo(), **change), Workers(processes=2)),
+    ):
         pass
     assert "without --processes" in str(raised.value)
 

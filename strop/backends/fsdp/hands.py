@@ -57,12 +57,11 @@ class Hands:
             self.samplers["teacher"] = TorchSampler(self.model if recipe.teacher == SELF else teacher, **how)
         self.stale = False
 
-    def step(self, batch: Batch, objective: Any, average: Any, optimizer: Any, lr: float) -> Report:
+    def step(self, batch: Batch, objective: Any, average: Any, optimizer: Any, lr: float, by_term: bool) -> Report:
         """The learner's, with pieces as plain data. What it reports is right on the process that leads."""
         self.stale = True
-        return self.learner.step(
-            batch, revive(objective, "objective"), revive(average, "average"), revive(optimizer, "optimizer"), lr
-        )
+        pieces = revive(objective, "objective"), revive(average, "average"), revive(optimizer, "optimizer")
+        return self.learner.step(batch, *pieces, lr, by_term=by_term)
 
     def notes(self, batch: Batch, needs: Sequence[str]) -> dict[str, Tensor]:
         return self.learner.notes(batch, needs)

@@ -1,6 +1,6 @@
 """The process that leads: a learner and a sampler like any other, whose work all processes share."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from strop.backends.fsdp.follow import opened
 from strop.backends.fsdp.hands import Hands
 from strop.backends.fsdp.launch import Followers, under_torchrun
 from strop.backends.fsdp.team import Place, Team
-from strop.backends.torch.noting import annotated
+from strop.backends.remote_learner import RemoteLearner
 from strop.backends.torch.precision import resolve
 from strop.backends.torch.weights import Tree
 from strop.engine import Engine, served_sampler, served_teacher
@@ -20,10 +20,8 @@ from strop.errors import LostProcess, StropError
 from strop.models import lora
 from strop.models.chat_tokenizer import ChatTokenizer
 from strop.models.language_model import LanguageModel, save_weights
-from strop.objectives import Average, Objective
-from strop.piece import dump
-from strop.recipe import AdamW, Recipe, Term, to_json
-from strop.records import Batch, Completion, Group, Report, Request
+from strop.recipe import Recipe, to_json
+from strop.records import Completion, Request
 
 
 @contextmanager
@@ -67,7 +65,7 @@ def _engine(recipe: Recipe, hands: Hands) -> Generator[Engine, None, None]:
     teacher = LeadSampler(hands, "teacher") if "teacher" in hands.samplers else served_teacher(recipe)
     policy = LeadSampler(hands, "policy", teacher)
     sampler = served_sampler(recipe, policy) if recipe.sampler else policy
-    learner: Any = LeadLearner(hands)
+    learner: Any = lead_learner(hands)
     engine = Engine(recipe.task, sampler, learner, own=policy)
     try:
         yield engine
@@ -83,61 +81,27 @@ def together(hands: Hands, what: str, **arguments: Any) -> Any:
         return getattr(hands, what)(**arguments)
 
 
-class LeadLearner:
-    """What the loop asks of a `TorchLearner`; see there."""
+def lead_learner(hands: Hands) -> RemoteLearner:
+    """A learner whose work all processes share."""
 
-    def __init__(self, hands: Hands) -> None:
-        self.hands = hands
+    def call(what: str, **arguments: Any) -> Any:
+        return together(hands, what, **arguments)
 
-    def step(
-        self,
-        batch: Batch,
-        objective: Objective | tuple[Term, ...],
-        average: Average,
-        optimizer: AdamW,
-        lr: float,
-        *,
-        by_term: bool = False,
-    ) -> Report:
-        assert not by_term
-        pieces = {"objective": dump(objective), "average": dump(average), "optimizer": dump(optimizer)}
-        return together(self.hands, "step", batch=batch, **pieces, lr=lr)
-
-    def annotate(self, groups: Sequence[Group], needs: Collection[str], *, only_new: bool = False) -> list[Group]:
-        def notes(batch: Batch, needs: Collection[str]) -> Any:
-            return together(self.hands, "notes", batch=batch, needs=sorted(needs))
-
-        return annotated(notes, groups, needs, only_new=only_new)
-
-    def prepare(self, batch: Batch, objective: Objective | tuple[Term, ...]) -> Batch:
-        return together(self.hands, "prepare", batch=batch, objective=dump(objective))
-
-    def forget(self, number: int) -> None:
-        together(self.hands, "forget", number=number)
-
-    def set_reference(self, number: int = 0, *, first: bool = False) -> None:
-        together(self.hands, "set_reference", number=number, first=first)
-
-    def restart(self) -> None:
-        together(self.hands, "restart")
-
-    def state(self) -> Tree:
-        return together(self.hands, "state")
-
-    def restore(self, tree: Tree) -> None:
+    def restore(tree: Tree) -> None:
         parts = {part: values for part, values in tree.items() if part != "optimizer"}
         shapes = {
             part: {name: [list(v.shape), str(v.dtype).removeprefix("torch.")] for name, v in values.items()}
             for part, values in parts.items()
         }
-        with self.hands.team.busy, self.hands.team.speaking():
-            self.hands.team.tell("restore", shapes=shapes, optimizer=tree["optimizer"])
-            self.hands.restore(shapes, tree["optimizer"], parts)
+        with hands.team.busy, hands.team.speaking():
+            hands.team.tell("restore", shapes=shapes, optimizer=tree["optimizer"])
+            hands.restore(shapes, tree["optimizer"], parts)
 
-    def save_model(self, folder: Path) -> None:
-        weights = together(self.hands, "weights")
-        model = self.hands.model
-        (lora.save if self.hands.learner.adapted else save_weights)(model, weights, folder)
+    def save_model(folder: Path) -> None:
+        weights = together(hands, "weights")
+        (lora.save if hands.learner.adapted else save_weights)(hands.model, weights, folder)
+
+    return RemoteLearner(call, restore, save_model)
 
 
 class LeadSampler:

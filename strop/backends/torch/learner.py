@@ -301,7 +301,8 @@ class TorchLearner:
             for f in dataclasses.fields(batch)
             if isinstance(value := getattr(batch, f.name), Tensor)
         }
-        return dataclasses.replace(batch, **moved)
+        signals = {name: value.to(self.device, non_blocking=True) for name, value in batch.signals.items()}
+        return dataclasses.replace(batch, **moved, signals=signals)
 
     def _scored(self, batch: Batch, needs: Collection[str]) -> "Policy":
         """What the policy says, with gradient."""
