@@ -374,15 +374,26 @@ def test_options_that_do_not_go_together(given, said):
         Workers.of(*given)
 
 
-@pytest.mark.parametrize("samples", [1, 3, 50])
-def test_pieces_hold_every_sample_once_and_get_smaller(samples):
-    """Two actors: each takes at most half of its share of what is left, in whole requests where these are as small."""
-    pool = Pool([object(), object()], None, None)
-    left = deque((i, list(range(samples))) for i in range(8))
-    pieces, remaining = [], 8 * samples
+@pytest.mark.parametrize(
+    ("requests", "samples", "actors", "expected"),
+    [
+        (8, 3, 1, [24]),
+        (8, 3, 2, [12, 12]),
+        # whole requests
+        (8, 3, 3, [9, 9, 6]),
+        # more actors than requests: parts of them
+        (1, 50, 2, [25, 25]),
+        (3, 8, 4, [6, 6, 6, 6]),
+        (2, 1, 4, [1, 1]),
+    ],
+)
+def test_every_actor_gets_a_share_once(requests, samples, actors, expected):
+    """No more pieces than actors: nobody waits for the longest answer of one piece to begin another."""
+    pool = Pool([object()] * actors, None, None)
+    left = deque((i, list(range(samples))) for i in range(requests))
+    share = -(-requests * samples // actors)
+    pieces = []
     while left:
-        pieces.append(pool._cut(left).jobs)
-        assert 1 <= len(pieces[-1]) <= np.ceil(remaining / 4)
-        remaining -= len(pieces[-1])
-    assert len(pieces[0]) == 2 * samples
-    assert [job for piece in pieces for job in piece] == [(i, j) for i in range(8) for j in range(samples)]
+        pieces.append(pool._cut(left, share).jobs)
+    assert [len(piece) for piece in pieces] == expected
+    assert [job for piece in pieces for job in piece] == [(i, j) for i in range(requests) for j in range(samples)]

@@ -134,14 +134,15 @@ class Pool:
                 self._quiet.notify_all()
 
     def _cut(self, left: deque[tuple[int, list[int]]], most: int) -> Piece:
-        """The next piece: whole requests, whose prompts are read once, or a part of one that is too big."""
+        """The next piece: whole requests, whose prompts are read once, until there are so many samples; of one that has
+        more than that by itself a part."""
         jobs: list[tuple[int, int]] = []
-        while left and (not jobs or len(jobs) + len(left[0][1]) <= most):
+        while left and len(jobs) < most:
             index, seeds = left.popleft()
-            jobs += [(index, seed) for seed in seeds[: most - len(jobs)]]
-            if rest := seeds[most:]:
+            taken = len(seeds) if len(seeds) <= most else most - len(jobs)
+            jobs += [(index, seed) for seed in seeds[:taken]]
+            if rest := seeds[taken:]:
                 left.appendleft((index, rest))
-                break
         return Piece(jobs)
 
     def _sent(
