@@ -1,0 +1,28 @@
+from dataclasses import replace
+
+from strop.recipe import AdamW, Heldout, Recipe
+from strop.recipes.sft import sft
+from strop.tasks.described_pictures import DescribedPictures
+from strop.tasks.mixture import Mixture
+from strop.tasks.visual_puzzles import VisualPuzzles
+
+
+def pretrain_vision(*, steps: int = 3000, seed: int = 0) -> Recipe:
+    """Train the small model that sees, and its tokenizer, from scratch: on describing pictures, and on visual puzzles.
+
+    Source: strop's own. Three of four rows describe one picture: from puzzles alone the model learns how a worked
+    response goes, and says the same of every picture. Pictures are drawn in random order; with all eight of a puzzle in
+    a batch it did not begin to see in 1,200 steps, with mixed ones it did after 400.
+    """
+    tasks = DescribedPictures(), VisualPuzzles()
+    base = sft(Mixture(tasks=tasks, weights=(3.0, 1.0)), model="scratch:vision", steps=steps, seed=seed, max_tokens=96)
+    rate = AdamW(lr=1e-3, schedule="cosine", warmup=50, floor=0.05, betas=(0.9, 0.98))
+    return replace(
+        base,
+        name="pretrain_vision",
+        stages=(replace(base.stages[0], name="pretrain", problems=64, optimizer=rate),),
+        heldout=Heldout(episode=base.heldout.episode, problems=256, quick=128, every=500),
+        precision="fp32",
+        checkpoint_every=100,
+        keep=1,
+    )
