@@ -214,7 +214,7 @@ def test_servers_are_not_sent_images():
     """Neither by a sampler that was handed some, nor by a tokenizer whose template is the server's."""
     request = Request(prompt=np.array([5, 6]), images=("a.png",), seeds=[1], max_tokens=2)
     server = HttpSampler(Server.parse("http://127.0.0.1:9/v1#m"), ByteTokenizer(), context=64, chat=False)
-    with pytest.raises(BackendError, match="request 3: comes with 1 images, and none are sent to servers"):
+    with pytest.raises(BackendError, match="request 3: comes with 1 images, and only the torch sampler gives images"):
         server.check(request, "request 3")
     with pytest.raises(BackendError, match="none are sent to servers"):
         ConversationTokenizer(ByteTokenizer()).prompt(problem(["a.png"]).prompt)
