@@ -16,7 +16,7 @@ from strop.text import join_thought, split_thought
 
 @piece
 class DescribedPictures:
-    """One picture of a visual puzzle is shown; what is in it, as a number for each attribute?
+    """One picture of a visual puzzle is to be described: a number for each attribute.
 
     A model that cannot see yet learns it here: a puzzle's answer says little about eight pictures, a description says
     seven things about one. Problems that follow each other are of different puzzles, since pictures of one are alike.
