@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from strop.backends.workers import HERE, Workers
-from strop.episodes import Sampler
+from strop.episodes import Sampler, replays
 from strop.errors import ConfigError
 from strop.recipe import LoRA, Recipe, Stage
 from strop.tasks import Task
@@ -214,7 +214,7 @@ def writer(
 def served_sampler(recipe: Recipe, policy: Sampler) -> Sampler:
     """A server that writes the attempts, where the recipe corrects for its not being the policy."""
     from strop.backends.http import open_sampler
-    from strop.lint import corrects, replays
+    from strop.lint import corrects
 
     if not is_address(recipe.sampler):
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from strop.episodes import Tokenizer
+from strop.episodes import Tokenizer, replays
 from strop.errors import ConfigError, TaskError
 from strop.keys import Key
 from strop.piece import address, snake
@@ -128,11 +128,6 @@ def _lint_rows(recipe: Recipe, stage: Any, tokenizer: Tokenizer, context: int) -
             )
         for episode in replayed:
             _lint_replay(episode, task, problem, tokenizer, used, context)
-
-
-def replays(episode: Any) -> bool:
-    """Whether attempts come from data alone."""
-    return getattr(episode, "replays", not hasattr(episode, "temperature"))
 
 
 def _lint_replay(episode: Any, task: Any, problem: Any, tokenizer: Tokenizer, used: int, context: int) -> None:

@@ -11,7 +11,7 @@ are in the mask; answers of its turns that should be judged by themselves are `T
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from strop.keys import Key
 from strop.records import Completion, Int, Problem, Request, Trajectory, Turn, np
@@ -87,3 +87,8 @@ class Episode(Protocol):
     def __call__(
         self, problems: Sequence[Problem], *, sampler: Sampler, task: Task, samples: int, key: Key
     ) -> Iterator[Trajectory]: ...
+
+
+def replays(episode: Any) -> bool:
+    """Whether its attempts come from data alone, as it says; one that says nothing draws where it has a temperature."""
+    return bool(getattr(episode, "replays", not hasattr(episode, "temperature")))

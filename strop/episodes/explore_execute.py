@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from strop.episodes import Sampler
+from strop.episodes import Sampler, replays
 from strop.episodes._begun import Drawing, begun
 from strop.keys import Key
 from strop.piece import piece
@@ -65,8 +65,7 @@ class ExploreExecute:
     @property
     def replays(self) -> bool:
         """Whether no model is asked."""
-        base = getattr(self.base, "replays", not hasattr(self.base, "temperature"))
-        return bool(base) and self.ask is None and not self.execute
+        return replays(self.base) and self.ask is None and not self.execute
 
     def __call__(
         self, problems: Sequence[Problem], *, sampler: Sampler, task: Task, samples: int, key: Key

@@ -24,8 +24,9 @@ def afford(recipe: Recipe) -> None:
         # loading it will say what is wrong
         return
     from strop.backends.torch.precision import resolve
+    from strop.models.language_model import accelerator
 
-    dtype = resolve(recipe.precision)
+    dtype = resolve(recipe.precision, accelerator())
     longest = max(int(getattr(stage.episode, "max_tokens", 0) or 0) for stage in recipe.stages)
     need = state(recipe, config, dtype) + longest * token_bytes(config, dtype.itemsize)
     available, where = free()

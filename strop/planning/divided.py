@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from strop.episodes import replays
 from strop.errors import ConfigError
-from strop.lint import replays
 from strop.models.shapes import parameters
 from strop.planning.estimate import (
     Plan,
     attempts_of,
+    decode_of,
+    forward,
     in_bytes,
     in_seconds,
     longest_of,
@@ -19,7 +21,7 @@ from strop.planning.estimate import (
     token_bytes,
 )
 from strop.planning.machines import Machine
-from strop.planning.simulate import STEPS, Costs, Decode, Simulated, simulate
+from strop.planning.simulate import STEPS, Costs, Simulated, simulate
 from strop.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -147,7 +149,7 @@ def _costs(
         lengths=spread_lengths(response, longest),
         attempts=attempts,
         decode=decode_of(config, machine, size, prompt + response / 2),
-        prompt=_forward(config, machine, size, stage.problems * prompt, prompt / 2) / attempts,
+        prompt=forward(config, machine, size, stage.problems * prompt, prompt / 2) / attempts,
         slots=slots,
         learn_token=seconds["learn"] / (attempts * response),
         learn=seconds["update"] + seconds.get("exchange", 0.0),
@@ -165,25 +167,6 @@ def _widest(recipe: Recipe) -> Stage:
 
 def fits(divided: Divided) -> bool:
     return max(divided.sampler_memory, divided.learner_memory) <= divided.learner.machine.memory
-
-
-def decode_of(config: "PreTrainedConfig", machine: Machine, size: int, context: float) -> Decode:
-    """A sampler's seconds for a token, as in `plan`, of answers that have so many tokens before them on average."""
-    used = parameters(config)[1]
-    bandwidth = machine.bandwidth * min(1.0, 2 * machine.utilisation)
-    return Decode(
-        weights=size * used / bandwidth,
-        row=context * token_bytes(config, size) / bandwidth,
-        work=_forward(config, machine, size, 1, context),
-        least=machine.launch * config.get_text_config().num_hidden_layers,
-    )
-
-
-def _forward(config: "PreTrainedConfig", machine: Machine, size: int, tokens: float, context: float) -> float:
-    """Seconds of a forward pass: two operations for each weight, and attention."""
-    text: Any = config.get_text_config()
-    operations = tokens * (2 * parameters(config)[1] + 2 * text.num_hidden_layers * text.hidden_size * context)
-    return operations / ((machine.bf16 if size == 2 else machine.fp32) * machine.utilisation)
 
 
 @functools.cache

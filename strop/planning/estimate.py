@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from strop.episodes import replays
 from strop.models.shapes import parameters
 from strop.planning.machines import GiB, Machine
+from strop.planning.simulate import Decode
 from strop.recipe import Recipe, Stage
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def plan(
     attempts = attempts_of(stage)
     trained = every if recipe.adapter is None else _adapter(config, recipe)
 
+    # answers that one of them writes at once
+    together = 0.0 if replays(stage.episode) else min(recipe.slots, attempts / shards)
     held = state(recipe, config, dtype) / shards
     if stage.needs & {"ref_logp", "ref_logits"} and recipe.adapter is None:
         held += size * every / shards
@@ -88,8 +92,8 @@ def plan(
         "new gradient": size * trained / shards + (every_layer * size * 2 if shards > 1 else 0.0),
         "activations": _activations(recipe, stage, config, dtype, prompt, response),
         "logits": _logits(recipe, stage, config),
-        "cache": min(recipe.slots, attempts) * (prompt + longest) * token_bytes(config, size) / shards,
-        "sampler": min(recipe.slots, attempts) * config.get_text_config().vocab_size * 4 * 4 / shards,
+        "cache": together * (prompt + longest) * token_bytes(config, size),
+        "sampler": together * config.get_text_config().vocab_size * 4 * 4,
         "engine": size * every if recipe.sampler == "vllm" or shards > 1 else 0.0,
     }
     return Plan(
@@ -199,33 +203,22 @@ def _seconds(
     recipe: Recipe, stage: Stage, config: Any, machine: Machine, dtype: "torch.dtype", used: int, trained: int,
     prompt: int, response: int,
 ) -> dict[str, float]:  # fmt: skip
-    text, shards = config.get_text_config(), machine.count
-    peak = (machine.bf16 if dtype.itemsize == 2 else machine.fp32) * machine.utilisation
-    bandwidth = machine.bandwidth * min(1.0, 2 * machine.utilisation)
-    attempts, size = attempts_of(stage), dtype.itemsize
-    mine = attempts / shards
-
-    def passed(tokens: float, length: float) -> float:
-        """Operations of a forward pass: two for each weight, and attention to half of the row on average."""
-        return tokens * (2 * used + 2 * text.num_hidden_layers * text.hidden_size * length)
-
+    shards, attempts, size = machine.count, attempts_of(stage), dtype.itemsize
     seconds: dict[str, float] = {}
-    if not getattr(stage.episode, "replays", False):
+    if not replays(stage.episode):
+        mine = attempts / shards
         waves = math.ceil(mine / recipe.slots)
-        together = mine / waves
-        bytes_read = size * used + together * (prompt + response / 2) * token_bytes(config, size)
-        one = max(bytes_read / bandwidth, passed(together, prompt + response / 2) / peak)
-        one = max(one, machine.launch * text.num_hidden_layers)
-        seconds["read prompts"] = passed(stage.problems * prompt / shards, prompt / 2) / peak
-        seconds["write"] = waves * response * one
+        one = decode_of(config, machine, size, prompt + response / 2)(mine / waves)
+        seconds["read prompts"] = forward(config, machine, size, stage.problems * prompt / shards, prompt / 2)
+        seconds["write"] = waves * response * float(one)
     tokens = (attempts * response + stage.problems * prompt) / shards
-    forward = passed(tokens, (prompt + response) / 2) / peak
+    once = forward(config, machine, size, tokens, (prompt + response) / 2)
     backward = 2.0 if trained > used / 2 else 1.0
     passes = stage.epochs * (1 + backward + (1 if recipe.gradient_checkpointing else 0))
     noted = len(stage.needs & {"ref_logp", "teacher_logp"})
-    seconds["learn"] = (passes + noted) * forward
+    seconds["learn"] = (passes + noted) * once
     # masters, gradient and both moments are read, all but the gradient written
-    seconds["update"] = stage.epochs * stage.minibatches * 28 * trained / shards / bandwidth
+    seconds["update"] = stage.epochs * stage.minibatches * 28 * trained / shards / _bandwidth(machine)
     if shards > 1:
         line = machine.link if shards <= machine.per_host else machine.network
         # weights are gathered in both passes and gradients scattered, for each micro-batch
@@ -233,6 +226,28 @@ def _seconds(
         seconds["exchange"] = parts * (2 * size + 4) * used / line
         seconds["sync"] = size * used / line
     return seconds
+
+
+def forward(config: "PreTrainedConfig", machine: Machine, size: int, tokens: float, context: float) -> float:
+    """Seconds of a forward pass over tokens with so many before them on average, in numbers of so many bytes: two
+    operations for each weight, and attention."""
+    text: Any = config.get_text_config()
+    operations = tokens * (2 * parameters(config)[1] + 2 * text.num_hidden_layers * text.hidden_size * context)
+    return operations / ((machine.bf16 if size == 2 else machine.fp32) * machine.utilisation)
+
+
+def decode_of(config: "PreTrainedConfig", machine: Machine, size: int, context: float) -> Decode:
+    """Seconds of one token of answers that have so many tokens before them on average."""
+    return Decode(
+        weights=size * parameters(config)[1] / _bandwidth(machine),
+        row=context * token_bytes(config, size) / _bandwidth(machine),
+        work=forward(config, machine, size, 1, context),
+        least=machine.launch * config.get_text_config().num_hidden_layers,
+    )
+
+
+def _bandwidth(machine: Machine) -> float:
+    return machine.bandwidth * min(1.0, 2 * machine.utilisation)
 
 
 def table(found: Plan) -> list[tuple[str, str]]:

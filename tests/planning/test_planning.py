@@ -16,6 +16,7 @@ from strop.models.shapes import KNOWN as SHAPES
 from strop.models.shapes import config_of, parameters
 from strop.planning import afford as affording
 from strop.planning import plan
+from strop.planning.estimate import decode_of
 from strop.planning.kept import kept
 from strop.planning.machines import KNOWN, machines
 from strop.recipe import override
@@ -116,6 +117,32 @@ def test_longer_answers_take_longer_and_more_memory():
     some, all_ = (plan(recipe, config, H200, mean=mean) for mean in (128, None))
     assert all_.seconds["write"] > 4 * some.seconds["write"]
     assert all_.memory["cache"] == some.memory["cache"]
+
+
+def test_a_token_takes_bytes_and_operations_over_the_rates():
+    """Qwen2.5-1.5B on an H200: 28,672 bytes of cache a token, 4.8 TB/s of which 80 %, 28 layers of 0.3 ms, and 989e12
+    operations a second of which 40 %; two for each weight, and 2 * 28 * 1,536 for each token before."""
+    config = config_of("Qwen2.5-1.5B")
+    used = parameters(config)[1]
+    actual = decode_of(config, H200, 2, 1000)
+    assert actual.weights == pytest.approx(2 * used / 3.84e12)
+    assert actual.row == pytest.approx(1000 * 28_672 / 3.84e12)
+    assert actual.least == pytest.approx(0.0084)
+    assert actual.work == pytest.approx((2 * used + 86_016 * 1000) / 395.6e12)
+
+
+def test_learning_from_data_samples_nothing():
+    found = plan(sft(), config_of("nano"), H200)
+    assert found.memory["cache"] == 0
+    assert "write" not in found.seconds
+    assert "write" in plan(grpo(), config_of("nano"), H200).seconds
+
+
+def test_slots_are_of_each_accelerator():
+    """512 attempts and 256 slots: one fills its slots, each of eight has 64."""
+    recipe = override(grpo(), ["stages.0.problems=64", "stages.0.samples=8", "slots=256", "token_budget=2048"])
+    one, eight = (plan(recipe, config_of("Qwen2.5-0.5B"), machines(text)).memory for text in ("1xH200", "8xH200"))
+    assert one["cache"] == pytest.approx(4 * eight["cache"])
 
 
 def test_what_is_no_machine_and_no_model():
