@@ -24,6 +24,7 @@ test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile -m "not slow"
 
 test-vllm: $(VLLM)/.installed
+	@$(VLLM)/bin/python -c 'import vllm'  # or its tests would be skipped
 	$(VLLM)/bin/python -m pytest -p no:cacheprovider -rs tests/backends/test_vllm.py tests/backends/test_http_real.py
 
 evidence: $(VENV)/.installed-test

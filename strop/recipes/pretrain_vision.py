@@ -11,8 +11,7 @@ def pretrain_vision(*, steps: int = 3000, seed: int = 0) -> Recipe:
     """Train the small model that sees, and its tokenizer, from scratch: on describing pictures, and on visual puzzles.
 
     Source: strop's own. Three of four rows describe one picture: from puzzles alone the model learns how a worked
-    response goes, and says the same of every picture. Pictures come in random order, and numbers are fp32: with all
-    eight pictures of a puzzle in a batch, in bf16, it hardly began to see in 1,200 steps.
+    response goes, and not to see. Pictures in a batch are of different puzzles, since those of one are alike.
     """
     tasks = DescribedPictures(), VisualPuzzles()
     base = sft(Mixture(tasks=tasks, weights=(3.0, 1.0)), model="scratch:vision", steps=steps, seed=seed, max_tokens=96)

@@ -1,10 +1,9 @@
-"""What the tests of runs on a Ray cluster share: a cluster of this machine, its processes, small recipes."""
+"""What the tests of runs on a Ray cluster share: a cluster of this machine, and its processes."""
 
 import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +11,12 @@ import pytest
 
 from strop.backends.ray import cluster
 from strop.backends.workers import Workers
-from strop.models import language_model
-from strop.objectives.policy_gradient.clip_higher import ClipHigher
-from strop.objectives.regularisation.reference_kl import ReferenceKL
-from strop.recipe import AdamW, Recipe, Term
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason='actors need "strop[ray]"')
 
-ADAMW = AdamW(weight_decay=0.1, clip_norm=0.5, eps=1e-5)
-PENALISED = (Term(objective=ClipHigher()), Term(objective=ReferenceKL(), weight=0.1))
 TWO = Workers(cluster="ray", samplers=2)
 PATIENCE = 300
 """Seconds that a machine with much else to do may take."""
-
-
-def tiny_folder(tiny_model: Any, tmp_path_factory: Any) -> str:
-    """A folder with two layers and random weights."""
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    language_model.save(tiny_model("qwen3", vocab_size=59), folder)
-    return str(folder)
-
-
-def small(recipe: Recipe) -> Recipe:
-    """Few tokens, fp32, micro-batches of a few rows."""
-    return replace(recipe, precision="fp32", token_budget=60, slots=8, checkpoint_every=2, keep=0)
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learner_loops import assert_close, random_batch
+from learner_loops import assert_close
 from safetensors.torch import load_file
+from several import ADAMW, PENALISED, WITH_VALUES, batch_of, small, tiny_folder, two_stages
 
 from strop import flow
 from strop.backends.fsdp import launch
@@ -29,48 +30,30 @@ from strop.backends.torch.learner import TorchLearner
 from strop.backends.torch.sampler import TorchSampler
 from strop.backends.workers import Workers
 from strop.engine import Engine, make_learner, open_engine, open_model
-from strop.episodes.single_turn import SingleTurn
 from strop.errors import BackendError, ConfigError
 from strop.keys import Key
-from strop.models import language_model
 from strop.objectives.averages.sequence_mean import SequenceMean
 from strop.objectives.averages.token_mean import TokenMean
 from strop.objectives.policy_gradient.clip_higher import ClipHigher
 from strop.objectives.preference.logistic_preference import LogisticPreference
 from strop.objectives.regularisation.entropy_bonus import EntropyBonus
-from strop.objectives.regularisation.reference_kl import ReferenceKL
 from strop.objectives.supervised.cross_entropy import CrossEntropy
-from strop.objectives.value.clipped_value import ClippedValue
 from strop.progress import progress
-from strop.recipe import AdamW, Heldout, LoRA, Recipe, Term, to_json
+from strop.recipe import LoRA, Recipe, Term, to_json
 from strop.recipes.grpo import grpo
-from strop.recipes.sft import sft
-from strop.records import Batch, Request
-from strop.rewards.soft_overlong import SoftOverlong
+from strop.records import Request
 
-# eps well above the rounding of a gradient: an element that is all but zero would else move by all of lr, either way
-ADAMW = AdamW(weight_decay=0.1, clip_norm=0.5, eps=1e-5)
-PENALISED = (Term(objective=ClipHigher()), Term(objective=ReferenceKL(), weight=0.1))
 BY_ORIGIN = (
     Term(objective=ClipHigher(), weight=0.7, origins=("policy",), average=SequenceMean()),
     Term(objective=CrossEntropy(), weight=0.3, origins=("expert",)),
     Term(objective=EntropyBonus(), weight=0.05),
 )
-WITH_VALUES = (Term(objective=ClipHigher()), Term(objective=ClippedValue(), weight=0.5))
 QUIET = progress("silent")
 
 
 @pytest.fixture(scope="module")
 def model(tiny_model, tmp_path_factory) -> str:
-    """A folder with two layers and random weights; the rows of its embedding cannot be divided evenly by 2."""
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    language_model.save(tiny_model("qwen3", vocab_size=59), folder)
-    return str(folder)
-
-
-def small(recipe: Recipe) -> Recipe:
-    """Two layers, few tokens, fp32, micro-batches of a few rows."""
-    return replace(recipe, precision="fp32", token_budget=60, slots=8, checkpoint_every=2, keep=0)
+    return tiny_folder(tiny_model, tmp_path_factory)
 
 
 @pytest.fixture(scope="module", params=["all_weights", "adapter_recomputed"])
@@ -106,13 +89,6 @@ def learner(pair, untrained) -> Any:
 def one(recipe) -> TorchLearner:
     """That of one process."""
     return make_learner(recipe, open_model(recipe), None)
-
-
-def batch_of(step: int, rows: int) -> Batch:
-    batch = random_batch(rows, seed=step)
-    numbers = torch.Generator().manual_seed(step)
-    drawn = {name: torch.rand(batch.mask.shape, generator=numbers) for name in ("return", "value")}
-    return dataclasses.replace(batch, signals={name: values * batch.mask for name, values in drawn.items()})
 
 
 @pytest.mark.parametrize(
@@ -187,21 +163,6 @@ def test_an_error_in_one_share_is_raised_and_the_team_goes_on(pair):
     assert len(list(pair.sampler.generate([fine, fine]))) == 2
 
 
-def two_stages(model: str) -> Recipe:
-    """Supervised steps, then steps with a reference and with rewards that differ even for an untrained model."""
-    first = sft("arithmetic", model=model, steps=2, problems=6).stages[0]
-    base = grpo("arithmetic", model=model, steps=4, problems=4, samples=4, max_tokens=12)
-    second = replace(
-        base.stages[0],
-        objective=PENALISED,
-        rewards=(SoftOverlong(max_length=12, buffer=10),),
-        minibatches=2,
-    )
-    stages = tuple(replace(stage, optimizer=replace(ADAMW, lr=1e-3)) for stage in (first, second))
-    heldout = Heldout(problems=4, quick=4, every=0, episode=SingleTurn(max_tokens=12))
-    return small(replace(base, name="two_stages", stages=stages, heldout=heldout))
-
-
 RUN = ["-m", "strop", "run"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 HERE = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -214,10 +175,10 @@ def runs(model, tmp_path_factory) -> Path:
     """`one`: the whole run in one process; `two`: the same under torchrun."""
     folder = tmp_path_factory.mktemp("runs")
     recipe = folder / "recipe.json"
-    recipe.write_text(to_json(two_stages(model)))
+    recipe.write_text(to_json(two_stages(model, 4)))
     command = [sys.executable, *TORCHRUN, *RUN, recipe, "--out", folder / "two", "--quiet", "--json"]
     two = subprocess.Popen([*map(str, command)], env=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    flow.run(two_stages(model), out=folder / "one", display=QUIET)
+    flow.run(two_stages(model, 4), out=folder / "one", display=QUIET)
     said, errors = two.communicate(timeout=PATIENCE)
     assert two.returncode == 0, errors
     # the process that follows says nothing

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from learner_loops import assert_close, random_batch
-from ray_cluster import ADAMW, PATIENCE, PENALISED, TWO, needs_ray, own_cluster, small, tiny_folder
+from learner_loops import assert_close
+from ray_cluster import PATIENCE, TWO, needs_ray, own_cluster
+from several import ADAMW, PENALISED, WITH_VALUES, batch_of, small, tiny_folder
 
 from strop.backends.ray import actor as actors
 from strop.backends.ray import cluster, limits
@@ -34,14 +35,10 @@ from strop.keys import Key
 from strop.models import language_model
 from strop.objectives.averages.sequence_mean import SequenceMean
 from strop.objectives.averages.token_mean import TokenMean
-from strop.objectives.policy_gradient.clip_higher import ClipHigher
 from strop.objectives.supervised.cross_entropy import CrossEntropy
-from strop.objectives.value.clipped_value import ClippedValue
-from strop.recipe import Recipe, Term
+from strop.recipe import Recipe
 from strop.recipes.grpo import grpo
-from strop.records import Batch, Request
-
-WITH_VALUES = (Term(objective=ClipHigher()), Term(objective=ClippedValue(), weight=0.5))
+from strop.records import Request
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +55,9 @@ def model(tiny_model, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def recipe(model, tiny_model, tmp_path_factory) -> Recipe:
     """With a value head, which only the learner has, and a teacher."""
-    teacher = tmp_path_factory.mktemp("teacher") / "tiny"
-    language_model.save(tiny_model("qwen3", vocab_size=59, seed=7), teacher)
+    teacher = tiny_folder(tiny_model, tmp_path_factory, seed=7)
     base = grpo("arithmetic", model=model)
-    return small(replace(base, teacher=str(teacher), stages=(replace(base.stages[0], objective=WITH_VALUES),)))
+    return small(replace(base, teacher=teacher, stages=(replace(base.stages[0], objective=WITH_VALUES),)))
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +83,6 @@ def learner(trio, untrained) -> Any:
 def one(recipe) -> TorchLearner:
     """That of one process."""
     return make_learner(recipe, open_model(recipe), None)
-
-
-def batch_of(step: int, rows: int = 13) -> Batch:
-    batch = random_batch(rows, seed=step)
-    numbers = torch.Generator().manual_seed(step)
-    drawn = {name: torch.rand(batch.mask.shape, generator=numbers) for name in ("return", "value")}
-    return dataclasses.replace(batch, signals={name: values * batch.mask for name, values in drawn.items()})
 
 
 def requests(prompts: int = 5, samples: int = 6, max_tokens: int = 24) -> list[Request]:

@@ -14,18 +14,15 @@ from typing import Any
 
 import pytest
 from learner_loops import assert_close
-from ray_cluster import ADAMW, PATIENCE, PENALISED, TWO, family, needs_ray, own_cluster, small, tiny_folder
+from ray_cluster import PATIENCE, TWO, family, needs_ray, own_cluster
 from safetensors.torch import load_file
+from several import tiny_folder, two_stages
 
 from strop import flow
 from strop.backends.workers import Workers
 from strop.curricula.uniform import Uniform
-from strop.episodes.single_turn import SingleTurn
 from strop.objectives.policy_gradient.truncated_importance import TruncatedImportance
-from strop.recipe import Heldout, Recipe, to_json
-from strop.recipes.grpo import grpo
-from strop.recipes.sft import sft
-from strop.rewards.soft_overlong import SoftOverlong
+from strop.recipe import to_json
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +34,6 @@ def ray() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def model(tiny_model, tmp_path_factory) -> str:
     return tiny_folder(tiny_model, tmp_path_factory)
-
-
-def two_stages(model: str) -> Recipe:
-    """Supervised steps, then steps with a reference and with rewards that differ even for an untrained model."""
-    first = sft("arithmetic", model=model, steps=2, problems=6).stages[0]
-    base = grpo("arithmetic", model=model, steps=2, problems=4, samples=4, max_tokens=12)
-    second = replace(
-        base.stages[0],
-        objective=PENALISED,
-        rewards=(SoftOverlong(max_length=12, buffer=10),),
-        minibatches=2,
-    )
-    stages = tuple(replace(stage, optimizer=replace(ADAMW, lr=1e-3)) for stage in (first, second))
-    heldout = Heldout(problems=4, quick=4, every=0, episode=SingleTurn(max_tokens=12))
-    return small(replace(base, name="two_stages", stages=stages, heldout=heldout))
 
 
 class Silent:
@@ -95,9 +77,9 @@ class Murderer(Silent):
 def runs(ray, model, tmp_path_factory) -> Path:
     """`one`: in one process; `killed`: on the cluster, where a sampler and the learner are killed on the way."""
     folder = tmp_path_factory.mktemp("runs")
-    flow.run(two_stages(model), out=folder / "one", display=Silent())
+    flow.run(two_stages(model, 2), out=folder / "one", display=Silent())
     murderer = Murderer()
-    flow.run(two_stages(model), out=folder / "killed", display=murderer, workers=TWO)
+    flow.run(two_stages(model, 2), out=folder / "killed", display=murderer, workers=TWO)
     assert murderer.killed == ["LearnerActor", "SamplerActor"]
     return folder
 
@@ -156,7 +138,7 @@ def test_a_run_goes_on_with_other_workers(before, after, runs, tmp_path):
 def test_what_is_drawn_ahead_is_what_one_process_draws(ray, model, tmp_path):
     """At staleness 1 a sampler draws the second and third step while the learner is at the one before, with the weights
     that one process would have used."""
-    base = two_stages(model)
+    base = two_stages(model, 2)
     stage = replace(base.stages[1], objective=TruncatedImportance(), steps=3, curriculum=Uniform())
     recipe = replace(base, stages=(stage,), staleness=1, checkpoint_every=0)
     flow.run(recipe, out=tmp_path / "one", display=Silent())
@@ -190,7 +172,7 @@ def listening(pids: set[int]) -> set[str]:
 @needs_ray
 def test_nobody_else_can_connect_and_nothing_is_left_after_sigkill(model, tmp_path):
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(to_json(replace(two_stages(model), checkpoint_every=1)))
+    recipe.write_text(to_json(replace(two_stages(model, 2), checkpoint_every=1)))
     command = [sys.executable, "-m", "strop", "run", recipe, "--out", tmp_path / "run", "--quiet", "--cluster", "ray"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     environment.pop("RAY_ADDRESS", None)
