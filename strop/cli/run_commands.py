@@ -28,6 +28,7 @@ OnCluster = Annotated[
     typer.Option("--cluster", help="ray (actors on this machine), auto or HOST:PORT (a Ray cluster); see docs/ray.md."),
 ]
 Samplers = Annotated[int | None, typer.Option(min=1, help="Actors that draw, on a cluster; 1.")]
+Learners = Annotated[int | None, typer.Option(min=1, help="Actors that share the trained model, on a cluster; 1.")]
 
 
 def run(
@@ -55,6 +56,7 @@ def run(
     processes: Processes = None,
     cluster: OnCluster = None,
     samplers: Samplers = None,
+    learners: Learners = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME-N.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the whole recipe and stop.")] = False,
     as_json: Json = False,
@@ -75,7 +77,7 @@ def run(
         return
     from strop import flow
 
-    workers = _workers(processes, cluster, samplers)
+    workers = _workers(processes, cluster, samplers, learners)
     finished = flow.run(made, out=out, display=_display(quiet), command=typed(), workers=workers)
     _report(finished, as_json)
 
@@ -85,6 +87,7 @@ def resume(
     processes: Processes = None,
     cluster: OnCluster = None,
     samplers: Samplers = None,
+    learners: Learners = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -93,15 +96,15 @@ def resume(
         return
     from strop import flow
 
-    workers = _workers(processes, cluster, samplers)
+    workers = _workers(processes, cluster, samplers, learners)
     _report(flow.resume(path, display=_display(quiet), command=typed(), workers=workers), as_json)
 
 
-def _workers(processes: int | None, cluster: str | None, samplers: int | None) -> "Workers":
+def _workers(processes: int | None, cluster: str | None, samplers: int | None, learners: int | None) -> "Workers":
     from strop.backends.fsdp.launch import team_size
     from strop.backends.workers import Workers
 
-    return Workers.of(team_size(processes), cluster, samplers)
+    return Workers.of(team_size(processes), cluster, samplers, learners)
 
 
 def _follows() -> bool:

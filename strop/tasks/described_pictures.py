@@ -1,4 +1,4 @@
-"""What is in the picture?"""
+"""What do you see?"""
 
 import functools
 from typing import Annotated, ClassVar
@@ -9,30 +9,38 @@ from strop.errors import TaskError
 from strop.keys import Key
 from strop.piece import piece
 from strop.records import Problem, Turn, Verdict
-from strop.tasks import Style
+from strop.tasks import Style, _visual
 from strop.tasks.visual_puzzles import VisualPuzzles
 from strop.text import join_thought, split_thought
+
+NAMES = _visual.SHOWN + _visual.LETTERS[:4]
+"""What the pictures of a puzzle with four options are called, in their order."""
 
 
 @piece
 class DescribedPictures:
-    """One picture of a visual puzzle is to be described: a number for each attribute.
+    """Pictures of visual puzzles are to be described: a number for each attribute of each picture.
 
     A model that cannot see yet learns it here: a puzzle's answer says little about eight pictures, a description says
-    seven things about one. Problems that follow each other are of different puzzles, since pictures of one are alike.
+    seven things about each. Pictures are named as those of a puzzle are, and values told as its worked responses do.
+    All are of different puzzles, as are problems that follow each other, since pictures of one puzzle are alike.
 
     Source: strop's own.
 
     >>> task = DescribedPictures()
     >>> problem = task.problem("train", 0)
-    >>> len(problem.images), problem.reference
-    (1, 'count 4 shape 2 colour 3 fill 1 size 1 dot 8 ground 1')
-    >>> task.verify(problem.reference, problem).outcome, task.verify("count 6", problem).outcome
+    >>> problem.question, problem.reference
+    ('What do you see? P<image>', 'count P4 shape P2 colour P3 fill P1 size P1 dot P8 ground P1')
+    >>> task.verify(problem.reference, problem).outcome, task.verify("count P6", problem).outcome
     ('right', 'wrong')
+    >>> DescribedPictures(pictures=3).problem("train", 0).reference[:29]
+    'count P4 Q9 R12 shape P2 Q2 R'
     """
 
+    pictures: Annotated[int, Field(ge=1, le=8)] = 1
+    """How many are shown and described."""
     puzzles: Annotated[int, Field(ge=1, le=100_000)] = 1500
-    """Puzzles whose pictures are described, eight each; the split `heldout` has as many others."""
+    """Puzzles that the pictures are of, eight of each; the split `heldout` has as many others."""
     pixels: Annotated[int, Field(ge=32, le=224)] = 64
     """Width and height of a picture."""
     seed: int = 0
@@ -47,14 +55,25 @@ class DescribedPictures:
     def problem(self, split: str, index: int) -> Problem:
         if not 0 <= index < 8 * self.puzzles:
             raise TaskError(f"{self.name} has the problems 0 to {8 * self.puzzles - 1} in each split, got {index}.")
-        whole = _puzzle(self.pixels, self.seed, split, index % self.puzzles)
-        place = index // self.puzzles
+        random = Key.root(self.seed).fold(self.name, split, index).random()
+        others = [random.randrange(8 * self.puzzles) for _ in range(self.pictures - 1)]
+        seen = dict(zip(NAMES, (self._picture(split, each) for each in (index, *others)), strict=False))
+        told = {
+            attribute: " ".join(f"{name}{values[attribute]}" for name, (_, values) in seen.items())
+            for attribute in seen["P"][1]
+        }
+        question = "What do you see?" + "".join(f" {name}<image>" for name in seen)
         return Problem(
-            id=f"{self.name}/{split}/{index}",
+            id=f"{self.name}/{split}/{self.pictures}-{index}",
             task=self.name,
-            prompt=(Turn("user", "What is in the picture? <image>", (whole.images[place],)),),
-            reference=" ".join(f"{name} {value}" for name, value in whole.data["panels"][place].items()),
+            prompt=(Turn("user", question, tuple(image for image, _ in seen.values())),),
+            reference=" ".join(f"{attribute} {values}" for attribute, values in told.items()),
         )
+
+    def _picture(self, split: str, index: int) -> tuple[str, dict[str, int]]:
+        """It, and the values of its attributes."""
+        whole, place = _puzzle(self.pixels, self.seed, split, index % self.puzzles), index // self.puzzles
+        return whole.images[place], whole.data["panels"][place]
 
     def verify(self, response: str, problem: Problem) -> Verdict:
         answer = (split_thought(response).answer or "").strip()
@@ -65,7 +84,7 @@ class DescribedPictures:
 
     def corrupt(self, problem: Problem, key: Key) -> str:
         first, value, *rest = str(problem.reference).split()
-        return join_thought("", " ".join([first, str(int(value) + 1), *rest]))
+        return join_thought("", " ".join([first, f"{value[0]}{int(value[1:]) + 1}", *rest]))
 
 
 @functools.lru_cache(maxsize=4096)

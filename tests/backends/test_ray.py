@@ -225,7 +225,7 @@ def test_a_sampler_killed_while_it_draws_is_replaced(trio, learner, one, capfd):
     many = requests(400, 2, max_tokens=60)
     expected = list(TorchSampler(one.model, precision="fp32").generate(many))
     victim = trio.sampler.pool.actors[0]
-    pid = victim.place().pid
+    pid = victim.places()[0].pid
     stream = trio.sampler.generate(many)
     actual = [next(stream)]
     while actual[-1].request >= 100:

@@ -14,8 +14,19 @@ def test_every_picture_is_one_of_its_puzzle_with_its_own_values():
     for index in range(24):
         problem, whole = TASK.problem("train", index), VisualPuzzles().problem("train", index % 3)
         place = whole.images.index(problem.images[0])
-        expected = " ".join(f"{name} {value}" for name, value in whole.data["panels"][place].items())
+        expected = " ".join(f"{name} P{value}" for name, value in whole.data["panels"][place].items())
         assert problem.reference == expected
+
+
+def test_each_of_several_pictures_has_its_own_values_behind_its_name():
+    """Whatever stands behind the name of a picture, alone, is what is said when it is the only one."""
+    alone = {problem.images[0]: problem.reference for problem in (TASK.problem("train", index) for index in range(24))}
+    for index in range(24):
+        problem = DescribedPictures(puzzles=3, pictures=8).problem("train", index)
+        assert problem.question == "What do you see? " + " ".join(f"{name}<image>" for name in "PQRSABCD")
+        for name, image in zip("PQRSABCD", problem.images, strict=True):
+            said = [word for word in str(problem.reference).split() if word.islower() or word[0] == name]
+            assert " ".join(said).replace(f" {name}", " P") == alone[image]
 
 
 def test_neighbours_are_of_different_puzzles_and_splits_share_none():

@@ -13,10 +13,15 @@ from strop.recipe import Recipe, from_data
 
 
 def follow(place: Place) -> None:
-    """Do what the process that leads says until it says that it is over."""
+    """Do what the process that leads says until it says that it is over, or this process is killed."""
     # a signal means the whole run, and how that ends is the leader's business
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    obey(place)
+
+
+def obey(place: Place) -> None:
+    """Do what the process that leads says until it says that it is over."""
     team = Team.join(place)
     with team.speaking():
         hands: Hands | None = None

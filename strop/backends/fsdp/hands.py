@@ -41,7 +41,7 @@ class Hands:
         if vision_of(model.net) is not None:
             raise ConfigError(
                 f"{recipe.model} sees images, and only rows with one need its eyes: it cannot be divided yet. "
-                "Train in one process, without --processes."
+                "Leave out --processes, or --learners."
             )
         teacher = open_teacher(recipe, model)
         dtype = resolve(recipe.precision, team.device)

@@ -27,7 +27,7 @@ from strop.records import Completion, Request
 @contextmanager
 def open_team(recipe: Recipe, processes: int) -> Generator[Engine, None, None]:
     """An engine of so many processes: those that torchrun started, or this one and others that it starts here."""
-    limits.check(recipe)
+    limits.check(recipe, "--processes")
     followers = None if under_torchrun() else Followers(processes)
     team, well = None, False
     try:
@@ -35,14 +35,8 @@ def open_team(recipe: Recipe, processes: int) -> Generator[Engine, None, None]:
         team = Team.join(place)
         if followers is not None:
             team.account = followers.account
-        # measured once, so that all compute in the same
-        half = "bf16" if resolve(recipe.precision, team.device).itemsize == 2 else "fp32"
-        recipe = replace(recipe, precision=half)
         well = True
-        with team.speaking():
-            team.tell("open", recipe=to_json(recipe))
-            hands = opened(recipe, team)
-        team.beat()
+        recipe, hands = open_hands(recipe, team)
         with _engine(recipe, hands) as engine:
             yield engine
     except StropError as error:
@@ -58,6 +52,18 @@ def open_team(recipe: Recipe, processes: int) -> Generator[Engine, None, None]:
             team.leave(well)
         if followers is not None and well:
             followers.close(10.0)
+
+
+def open_hands(recipe: Recipe, team: Team) -> tuple[Recipe, Hands]:
+    """Have every process load the model; the recipe with the precision they compute in, and what this one holds."""
+    # measured once, so that all compute in the same
+    half = "bf16" if resolve(recipe.precision, team.device).itemsize == 2 else "fp32"
+    recipe = replace(recipe, precision=half)
+    with team.speaking():
+        team.tell("open", recipe=to_json(recipe))
+        hands = opened(recipe, team)
+    team.beat()
+    return recipe, hands
 
 
 @contextmanager

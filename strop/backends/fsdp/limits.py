@@ -6,9 +6,10 @@ from strop.piece import snake
 from strop.recipe import Recipe
 
 
-def check(recipe: Recipe) -> None:
-    """Raise `ConfigError` at the first thing that only one process can do, with what to change."""
-    alone = "or train in one process, without --processes."
+def check(recipe: Recipe, option: str, draws: bool = True) -> None:
+    """Raise `ConfigError` at the first thing that only one process can do, with what to change. `option` asked for
+    several; they also draw, or others do."""
+    alone = f"or leave out {option}."
     if recipe.precision == "layercast":
         raise ConfigError(f"precision=layercast cannot be divided over processes. Next: --set precision=bf16, {alone}")
     if recipe.adapter is not None and recipe.adapter.quantise is not None:
@@ -21,7 +22,7 @@ def check(recipe: Recipe) -> None:
             f"adapter.dropout={recipe.adapter.dropout}: what is dropped would depend on the number of processes. Next: "
             f"--set adapter.dropout=0, {alone}"
         )
-    if recipe.sampler == VLLM:
+    if draws and recipe.sampler == VLLM:
         raise ConfigError(
             f"sampler={VLLM} needs the whole model in one process. Next: leave out --sampler, and the processes share "
             f"the sampling too, {alone}"

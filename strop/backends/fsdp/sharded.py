@@ -28,7 +28,8 @@ class Sharded:
         scalar = next((name for name, weight in net.named_parameters() if weight.ndim == 0), None)
         if scalar is not None:
             raise BackendError(
-                f"The weight {scalar} is a single number, and those cannot be divided. Leave out --processes."
+                f"The weight {scalar} is a single number, and those cannot be divided. Leave out --processes, or "
+                "--learners."
             )
         self.team = team
         self.net = net

@@ -1,4 +1,4 @@
-"""One actor as the process that leads sees it: asked, found lost, replaced."""
+"""One actor, and those that follow it, as the process that leads sees them: asked, found lost, replaced."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import RLock
 from typing import Any
 
-from strop.backends.ray.actors import Fault, Place
+from strop.backends.ray.actors import Fault, FollowerActor, Place
 from strop.backends.ray.cluster import Cluster
 from strop.errors import LostProcess
 
@@ -18,12 +18,14 @@ LOSSES = 3
 
 
 class Actor:
-    """An actor of this kind, and the next one after it is lost."""
+    """An actor of this kind, and the next one after it is lost. Of `size` actors that hold one model together it is the
+    first; only that one is asked, and when one of them is lost all are."""
 
-    def __init__(self, cluster: Cluster, kind: type, name: str) -> None:
+    def __init__(self, cluster: Cluster, kind: type, name: str, size: int = 1) -> None:
         self.cluster = cluster
         self.kind = kind
         self.name = name
+        self.size = size
         self.replaced = 0
         """How often it was replaced so far."""
         self.lock = RLock()
@@ -31,11 +33,13 @@ class Actor:
         self.now = self._new()
         """The actor itself."""
 
-    def place(self) -> Place:
-        """Where it is, when it is there."""
+    def places(self) -> list[Place]:
+        """Where it and its followers are, when they are there."""
         ray = self.cluster.ray
         try:
-            return ray.get(self.now.place.remote(), timeout=READY)
+            found = ray.get([actor.place.remote() for actor in (self.now, *self.followers)], timeout=READY)
+            self._near = len({place.node for place in found}) == 1
+            return found
         except ray.exceptions.GetTimeoutError:
             free = {name: n for name, n in ray.available_resources().items() if name in ("CPU", "GPU")}
             raise LostProcess(
@@ -43,6 +47,15 @@ class Actor:
             ) from None
         except self.lost as error:
             raise LostProcess(f"{self.name} was lost as it came up: {self._why(error)}") from error
+
+    def gather(self, threads: int) -> None:
+        """Have the followers meet it, each with so many threads, and do what it says from then on."""
+        if self.followers:
+            meeting = self.now.meet.remote(self.size, self._near)
+            self._following = [
+                follower.follow.remote(rank, self.size, meeting, threads)
+                for rank, follower in enumerate(self.followers, start=1)
+            ]
 
     def opened(self, reference: Any) -> Any:
         """What it answers when it has loaded the model for the first time: another one would not fare better."""
@@ -53,7 +66,14 @@ class Actor:
 
     def get(self, reference: Any) -> Any:
         """What it answered. Raises the `StropError` that it met, and one of `lost` where it is gone."""
-        answer = self.cluster.ray.get(reference)
+        ray = self.cluster.ray
+        if self._following:
+            ready, _ = ray.wait([reference, *self._following], num_returns=1)
+            if reference not in ready:
+                # the one that is asked may wait for it, on a GPU forever
+                self.end()
+                ray.get(ready)
+        answer = ray.get(reference)
         if isinstance(answer, Fault):
             raise answer.error()
         return answer
@@ -81,17 +101,22 @@ class Actor:
                 self.replaced += 1
                 self.end()
                 self.now = self._new()
-                self.place()
+                self.places()
                 try:
                     open()
                 except self.lost as another:
                     gone, error = self.now, another
 
     def end(self) -> None:
-        self.cluster.ray.kill(self.now)
+        for actor in (self.now, *self.followers):
+            self.cluster.ray.kill(actor)
 
     def _new(self) -> Any:
-        return self.cluster.actor(self.kind, os.getcwd())
+        here = os.getcwd()
+        self.followers = [self.cluster.actor(FollowerActor, here) for _ in range(self.size - 1)]
+        self._following: list[Any] = []
+        """What their following comes to; it ends when one of them is lost."""
+        return self.cluster.actor(self.kind, here)
 
     def _why(self, error: Exception) -> str:
         text = " ".join(str(error).split())

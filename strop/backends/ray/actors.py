@@ -2,11 +2,14 @@
 
 import json
 import os
+import secrets
+import socket
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from strop import errors
-from strop.errors import BackendError, StropError
+from strop.errors import BackendError, LostProcess, StropError
 from strop.records import Completion, Request
 from strop.store.tree import tree_from_bytes, tree_to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from strop.backends.fsdp.team import Place as TeamPlace
     from strop.models.chat_tokenizer import ChatTokenizer
     from strop.models.language_model import LanguageModel
     from strop.recipe import Recipe
@@ -79,14 +83,23 @@ class About:
 
 
 class LearnerActor:
-    """The weights that are trained, their moments, the reference, the teacher: a `TorchLearner`."""
+    """The weights that are trained, their moments, the reference, the teacher: a `TorchLearner`; or a part of them, and
+    the lead of those that have the others (`backends/fsdp`)."""
 
     def __init__(self, folder: str) -> None:
         _begin(folder)
         self.learner: Any = None
+        self.hands: Any = None
+        """What it holds of a divided model."""
+        self.size, self.meeting = 1, ""
 
     def place(self) -> Place:
         return _place()
+
+    def meet(self, size: int, near: bool) -> str:
+        """From now on it is the first of so many actors, all on one machine or not; where they meet."""
+        self.size, self.meeting = size, _meeting(near)
+        return self.meeting
 
     def open(self, recipe: str, threads: int) -> About | Fault:
         """Load the model, and what trains it."""
@@ -97,6 +110,8 @@ class LearnerActor:
 
         try:
             made = _recipe(recipe)
+            if self.size > 1:
+                return self._open_divided(made, threads)
             afford(made)
             model = _opened(made, threads)
             teacher = open_teacher(made, model)
@@ -116,6 +131,8 @@ class LearnerActor:
         if what not in COMMANDS:
             raise BackendError(f"{what!r} is nothing that a learner does.")
         try:
+            if self.hands is not None:
+                return tree_to_bytes(self._together(what, **arguments))
             pieces = {name: revive(arguments[name], name) for name in PIECES if name in arguments}
             return tree_to_bytes(getattr(self.learner, what)(**{**arguments, **pieces}))
         except StropError as error:
@@ -124,21 +141,59 @@ class LearnerActor:
     def restore(self, state: bytes) -> Fault | None:
         """Go on from what `state` answered."""
         try:
-            self.learner.restore(tree_from_bytes(state))
+            with _falling_together():
+                self.learner.restore(tree_from_bytes(state))
         except StropError as error:
             return Fault.of(error)
 
     def publish(self) -> Weights:
         """The weights of the net that are trained, as they are now, in compute precision."""
-        masters = self.learner.masters
-        pairs = zip(masters.names[: masters.trunk], masters.weights, strict=False)
-        return {name: _bits(weight).numpy() for name, weight in pairs}
+        if self.hands is None:
+            masters = self.learner.masters
+            pairs = zip(masters.names[: masters.trunk], masters.weights, strict=False)
+            return {name: _bits(weight).numpy() for name, weight in pairs}
+        self._together("refresh")
+        masters, whole = self.hands.learner.masters, dict(self.hands.model.net.named_parameters())
+        return {name: _bits(whole[name]).numpy() for name in masters.names[: masters.trunk]}
 
     def files(self) -> dict[str, np.ndarray]:
         """The bytes of each file of the model's folder."""
         with tempfile.TemporaryDirectory() as folder:
-            self.learner.save_model(Path(folder))
+            with _falling_together():
+                self.learner.save_model(Path(folder))
             return {path.name: np.fromfile(path, dtype=np.uint8) for path in sorted(Path(folder).iterdir())}
+
+    def _open_divided(self, recipe: "Recipe", threads: int) -> About:
+        from strop.backends.fsdp import lead, team
+
+        with _falling_together():
+            place = _joining(0, self.size, self.meeting, threads)
+            recipe, self.hands = lead.open_hands(recipe, team.Team.join(place))
+        self.learner = lead.lead_learner(self.hands)
+        return About(self.hands.model.tokenizer, self.hands.model.context, recipe.precision)
+
+    def _together(self, what: str, **arguments: Any) -> Any:
+        from strop.backends.fsdp.lead import together
+
+        with _falling_together():
+            return together(self.hands, what, **arguments)
+
+
+class FollowerActor:
+    """A part of the weights that are trained, beside that of a `LearnerActor`, which says what is to be done."""
+
+    def __init__(self, folder: str) -> None:
+        _begin(folder)
+
+    def place(self) -> Place:
+        return _place()
+
+    def follow(self, rank: int, size: int, meeting: str, threads: int) -> None:
+        """Do it, as number `rank` of `size`."""
+        from strop.backends.fsdp.follow import obey
+
+        with _falling_together():
+            obey(_joining(rank, size, meeting, threads))
 
 
 class SamplerActor:
@@ -248,6 +303,43 @@ def _place() -> Place:
 
     node = str(ray.get_runtime_context().get_node_id())
     return Place(node, os.getpid(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+
+
+def _meeting(near: bool) -> str:
+    """An address for actors that are all on this machine, or not."""
+    import ray
+
+    if near:
+        # what meets at a port could be met by others
+        folder = ray._private.worker.global_worker.node.get_session_dir_path()
+        return Path(folder, f"meeting-{secrets.token_hex(8)}").as_uri()
+    host = ray.util.get_node_ip_address()
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
+        free.bind((host, 0))
+        return f"tcp://{f'[{host}]' if ':' in host else host}:{free.getsockname()[1]}"
+
+
+def _joining(rank: int, size: int, meeting: str, threads: int) -> "TeamPlace":
+    """What `Team.join` asks for, of an actor: the only GPU that it sees is its own."""
+    import torch
+
+    from strop.backends.fsdp.team import Place as TeamPlace
+
+    torch.set_num_threads(threads)
+    if meeting.startswith("file:") and sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    return TeamPlace(rank, size, 0, meeting)
+
+
+@contextmanager
+def _falling_together() -> Generator[None, None, None]:
+    """An actor that lost another one of those that share its model ends too: all of them are replaced."""
+    try:
+        yield
+    except LostProcess as lost:
+        sys.stderr.write(f"{lost}\n")
+        sys.stderr.flush()
+        os._exit(3)
 
 
 def _recipe(text: str) -> "Recipe":

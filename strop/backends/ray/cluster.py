@@ -189,8 +189,12 @@ def _room(ray: Any, actors: int, asked: str) -> bool:
     name, most = ("GPUs", gpus) if gpus else ("CPUs", cpus)
     if most < actors:
         raise ConfigError(
-            f"The cluster {asked} has {most} {name}, and {actors - 1} samplers and a learner take one each. "
-            + (f"Next: --samplers {most - 1}" if most > 1 else "Train in one process, without --cluster.")
+            f"The cluster {asked} has {most} {name}, and this run has {actors} actors, which take one each. "
+            + (
+                f"Next: --samplers and --learners that add up to {most}"
+                if most > 1
+                else "Train in one process, without --cluster."
+            )
         )
     return gpus > 0
 

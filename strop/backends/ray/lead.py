@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from strop.backends.fsdp.limits import check as check_divided
 from strop.backends.ray import limits
 from strop.backends.ray.actor import Actor
 from strop.backends.ray.actors import LearnerActor, Place, SamplerActor
@@ -23,9 +24,14 @@ from strop.text import is_address
 
 @contextmanager
 def open_cluster(recipe: Recipe, workers: Workers) -> Generator[Engine, None, None]:
-    """An engine whose learner and samplers are actors on a Ray cluster."""
+    """An engine whose learners and samplers are actors on a Ray cluster."""
     limits.check(workers)
-    with joined(workers.cluster, workers.samplers + 1) as cluster, _actors(cluster, workers.samplers) as actors:
+    if workers.learners > 1:
+        check_divided(recipe, "--learners", draws=False)
+    with (
+        joined(workers.cluster, workers.samplers + workers.learners) as cluster,
+        _actors(cluster, workers) as actors,
+    ):
         engine, pool = _opened(recipe, *actors)
         try:
             yield engine
@@ -36,10 +42,11 @@ def open_cluster(recipe: Recipe, workers: Workers) -> Generator[Engine, None, No
 
 
 @contextmanager
-def _actors(cluster: Cluster, samplers: int) -> Generator[tuple[Actor, list[Actor]], None, None]:
-    """A learner and so many samplers, which come up at the same time."""
-    learner = Actor(cluster, LearnerActor, "The learner")
-    others = [Actor(cluster, SamplerActor, f"Sampler {i + 1} of {samplers}") for i in range(samplers)]
+def _actors(cluster: Cluster, workers: Workers) -> Generator[tuple[Actor, list[Actor]], None, None]:
+    """The learner and the samplers, which come up at the same time."""
+    learner = Actor(cluster, LearnerActor, "The learner", size=workers.learners)
+    many = workers.samplers
+    others = [Actor(cluster, SamplerActor, f"Sampler {i + 1} of {many}") for i in range(many)]
     try:
         yield learner, others
     finally:
@@ -49,13 +56,14 @@ def _actors(cluster: Cluster, samplers: int) -> Generator[tuple[Actor, list[Acto
 
 def _opened(recipe: Recipe, learner: Actor, samplers: Sequence[Actor]) -> tuple[Engine, Pool]:
     here = str(learner.cluster.ray.get_runtime_context().get_node_id())
-    first, *others = [actor.place() for actor in (learner, *samplers)]
+    own = learner.places()
+    others = [place for actor in samplers for place in actor.places()]
     toll = Toll(lambda: sum(actor.replaced for actor in (learner, *samplers)))
-    learning = Learning(learner, _opening(recipe, _threads(recipe, [first], others, here)), toll)
+    learning = Learning(learner, _opening(recipe, _threads(recipe, own, others, here)), toll)
     about = learning.open()
     lint(recipe, about.tokenizer, about.context)
     pool = Pool(
-        samplers, _opening(replace(recipe, precision=about.precision), _threads(recipe, others, [first], here)), toll
+        samplers, _opening(replace(recipe, precision=about.precision), _threads(recipe, others, own, here)), toll
     )
     context = pool.open()
 
@@ -71,9 +79,14 @@ def _opened(recipe: Recipe, learner: Actor, samplers: Sequence[Actor]) -> tuple[
     return Engine(recipe.task, sampler, made, own=policy), pool
 
 
-def _opening(recipe: Recipe, threads: int) -> Callable[[Any], Any]:
+def _opening(recipe: Recipe, threads: int) -> Callable[[Actor], Any]:
     text = to_json(recipe)
-    return lambda actor: actor.open.remote(text, threads)
+
+    def opening(actor: Actor) -> Any:
+        actor.gather(threads)
+        return actor.now.open.remote(text, threads)
+
+    return opening
 
 
 def _threads(recipe: Recipe, places: Sequence[Place], others: Sequence[Place], here: str) -> int:

@@ -37,7 +37,7 @@ class Learning:
     the commands since is what the lost one was, to the bit on the same kind of machine; what the lost one was doing is
     in neither, and done after that."""
 
-    def __init__(self, actor: Actor, opened: Callable[[Any], Any], toll: Toll) -> None:
+    def __init__(self, actor: Actor, opened: Callable[[Actor], Any], toll: Toll) -> None:
         """`opened(actor)` asks an actor to load the model."""
         self.actor = actor
         self.version = 0
@@ -53,7 +53,7 @@ class Learning:
 
     def open(self) -> About:
         """Load the model."""
-        return self.actor.opened(self._opened(self.actor.now))
+        return self.actor.opened(self._opened(self.actor))
 
     def call(self, what: str, **arguments: Any) -> Any:
         """Have a command done, once."""
@@ -111,7 +111,7 @@ class Learning:
 
     def _catch_up(self) -> None:
         """Bring a new actor to where the lost one was."""
-        self.actor.get(self._opened(self.actor.now))
+        self.actor.get(self._opened(self.actor))
         if self._snapshot is not None:
             self.actor.get(self._restored(self.actor.now))
         for command in self._journal:

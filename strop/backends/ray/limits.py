@@ -10,15 +10,18 @@ from strop.errors import ConfigError
 def check(workers: Workers) -> None:
     """Raise `ConfigError` where there can be no such cluster, before anything starts.
 
-    Of this machine alone: the learner waits while samplers draw and they while it learns, so that as many samplers as
+    Of this machine alone: learners wait while samplers draw and they while those learn, so that as many of a kind as
     there are cores are busy, and more of them would only be slower.
     """
+    if workers.cluster != HERE or os.environ.get("RAY_ADDRESS"):
+        return
     most = cores()
-    if workers.cluster == HERE and not os.environ.get("RAY_ADDRESS") and workers.samplers > most:
-        raise ConfigError(
-            f"--samplers {workers.samplers} is more than this machine has cores. Next: --samplers {most}, or a cluster "
-            f"of several machines: docs/ray.md"
-        )
+    for name, number in (("samplers", workers.samplers), ("learners", workers.learners)):
+        if number > most:
+            raise ConfigError(
+                f"--{name} {number} is more than this machine has cores. Next: --{name} {most}, or a cluster of "
+                "several machines: docs/ray.md"
+            )
 
 
 def cores() -> int:

@@ -54,7 +54,7 @@ class Piece:
 class Pool:
     """Actors that draw, each with a whole copy of the weights."""
 
-    def __init__(self, actors: Sequence[Actor], opened: Callable[[Any], Any], toll: Toll) -> None:
+    def __init__(self, actors: Sequence[Actor], opened: Callable[[Actor], Any], toll: Toll) -> None:
         """`opened(actor)` asks an actor to load the model."""
         self.actors = list(actors)
         self._opened = opened
@@ -66,7 +66,7 @@ class Pool:
 
     def open(self) -> int:
         """Load the model in all of them; most tokens that a prompt and its response may have."""
-        waiting = [(actor, self._opened(actor.now)) for actor in self.actors]
+        waiting = [(actor, self._opened(actor)) for actor in self.actors]
         return min(int(actor.opened(reference)) for actor, reference in waiting)
 
     def draw(self, requests: Sequence[Request], whom: str, weights: Published | None) -> Iterator[Completion]:
@@ -98,7 +98,7 @@ class Pool:
                     continue
                 except actor.lost as error:
                     del flying[stream]
-                    actor.replace(piece.asked, error, lambda actor=actor: actor.get(self._opened(actor.now)))
+                    actor.replace(piece.asked, error, lambda actor=actor: actor.get(self._opened(actor)))
                     idle.append(actor)
                     if (rest := piece.rest()).jobs:
                         again.append(rest)
