@@ -273,7 +273,7 @@ def test_what_cannot_be_divided_is_said_before_anything_starts(change, named, mo
         open_engine(replace(grpo(), **change), Workers(processes=2)),
     ):
         pass
-    assert "without --processes" in str(raised.value)
+    assert "leave out --processes" in str(raised.value)
 
 
 def test_the_number_of_processes_must_be_torchruns(monkeypatch):

@@ -338,15 +338,16 @@ def test_without_ray_it_says_how_to_get_it(monkeypatch):
         opened(Workers(cluster="ray"))
 
 
-def test_more_samplers_than_cores(no_cluster):
+@pytest.mark.parametrize("name", ["samplers", "learners"])
+def test_more_actors_than_cores(name, no_cluster):
     most = limits.cores()
-    with pytest.raises(ConfigError, match=f"--samplers {most + 1} .*Next: --samplers {most}"):
-        opened(Workers(cluster="ray", samplers=most + 1))
+    with pytest.raises(ConfigError, match=f"--{name} {most + 1} .*Next: --{name} {most}"):
+        opened(Workers(cluster="ray", **{name: most + 1}))
 
 
 @needs_ray
 def test_a_cluster_that_is_too_small(ray):
-    wanted = r"has 6 CPUs, and 6 samplers and a learner.*--samplers 5"
+    wanted = "has 6 CPUs, and this run has 7 actors.*--samplers and --learners that add up to 6"
     with pytest.raises(ConfigError, match=wanted), cluster.joined("auto", 7):
         pass
 
@@ -355,7 +356,8 @@ def test_a_cluster_that_is_too_small(ray):
     ("given", "said"),
     [
         ((None, None, 2), "--samplers 2 is about a cluster. Next: --cluster ray --samplers 2"),
-        ((2, "ray", None), "--cluster ray and --processes 2 do not go together"),
+        ((None, "", None, 2), "--learners 2 is about a cluster. Next: --cluster ray --learners 2"),
+        ((2, "ray", None), "--cluster ray and --processes 2 do not go together.*Next: --cluster ray --learners 2"),
     ],
 )
 def test_options_that_do_not_go_together(given, said):

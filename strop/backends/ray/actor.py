@@ -51,7 +51,8 @@ class Actor:
     def gather(self, threads: int) -> None:
         """Have the followers meet it, each with so many threads, and do what it says from then on."""
         if self.followers:
-            meeting = self.now.meet.remote(self.size, self._near)
+            # at a port others could join them
+            meeting = self.now.meet.remote(self.size, self.cluster.file("meeting") if self._near else "")
             self._following = [
                 follower.follow.remote(rank, self.size, meeting, threads)
                 for rank, follower in enumerate(self.followers, start=1)

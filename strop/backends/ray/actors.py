@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import socket
 import sys
 import tempfile
@@ -96,9 +95,10 @@ class LearnerActor:
     def place(self) -> Place:
         return _place()
 
-    def meet(self, size: int, near: bool) -> str:
-        """From now on it is the first of so many actors, all on one machine or not; where they meet."""
-        self.size, self.meeting = size, _meeting(near)
+    def meet(self, size: int, file: str) -> str:
+        """From now on it is the first of so many actors; where they meet: at this file, or at a port of this machine
+        where there is none that all can reach."""
+        self.size, self.meeting = size, Path(file).as_uri() if file else _port()
         return self.meeting
 
     def open(self, recipe: str, threads: int) -> About | Fault:
@@ -305,15 +305,11 @@ def _place() -> Place:
     return Place(node, os.getpid(), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
-def _meeting(near: bool) -> str:
-    """An address for actors that are all on this machine, or not."""
-    import ray
+def _port() -> str:
+    """An address that the actors on other machines can reach."""
+    import ray.util
 
-    if near:
-        # what meets at a port could be met by others
-        folder = ray._private.worker.global_worker.node.get_session_dir_path()
-        return Path(folder, f"meeting-{secrets.token_hex(8)}").as_uri()
-    host = ray.util.get_node_ip_address()
+    host = str(ray.util.get_node_ip_address())
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
         free.bind((host, 0))
         return f"tcp://{f'[{host}]' if ':' in host else host}:{free.getsockname()[1]}"

@@ -39,16 +39,23 @@ class Cluster:
         how = {"num_cpus": 1, "num_gpus": int(self.gpus), "max_restarts": 0, "max_task_retries": 0}
         return self.ray.remote(**how)(kind).remote(*arguments)
 
+    def file(self, name: str) -> str:
+        """A path that is free, in the folder that Ray has on each machine and takes with it."""
+        return str(self._folder / f"{name}-{secrets.token_hex(8)}")
+
     def last_words(self, pid: int) -> str:
         """The last line that an actor on this machine wrote before it ended; empty where there is none."""
-        logs = Path(self.ray._private.worker.global_worker.node.get_session_dir_path()) / "logs"
-        for path in logs.glob(f"worker-*-{pid}.err"):
+        for path in (self._folder / "logs").glob(f"worker-*-{pid}.err"):
             lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             # Ray's own lines carry no news
             said = [line for line in lines if line.strip() and not line.startswith((":", "[")) and "ray::" not in line]
             if said:
                 return f" Its last words: {said[-1].strip()[:300]}"
         return ""
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.ray._private.worker.global_worker.node.get_session_dir_path())
 
 
 @contextmanager
