@@ -10,16 +10,17 @@ from strop.tasks.visual_puzzles import VisualPuzzles
 def pretrain_vision(*, steps: int = 3000, seed: int = 0) -> Recipe:
     """Train the small model that sees, and its tokenizer, from scratch: on describing pictures, and on visual puzzles.
 
-    Source: strop's own. Three of four rows describe one picture: from puzzles alone the model learns how a worked
-    response goes, and not to see. Pictures in a batch are of different puzzles, since those of one are alike.
+    Source: strop's own. Four of five rows describe eight pictures, each of another puzzle: from puzzles alone, whose
+    pictures are alike and told of in few words, the model learns how a worked response goes, and not to see. They are
+    as many as a puzzle has, since what is learned of one picture does not carry over to eight.
     """
-    tasks = DescribedPictures(), VisualPuzzles()
-    base = sft(Mixture(tasks=tasks, weights=(3.0, 1.0)), model="scratch:vision", steps=steps, seed=seed, max_tokens=96)
+    tasks = DescribedPictures(pictures=8), VisualPuzzles()
+    base = sft(Mixture(tasks=tasks, weights=(4.0, 1.0)), model="scratch:vision", steps=steps, seed=seed, max_tokens=192)
     rate = AdamW(lr=1e-3, schedule="cosine", warmup=50, floor=0.05, betas=(0.9, 0.98))
     return replace(
         base,
         name="pretrain_vision",
-        stages=(replace(base.stages[0], name="pretrain", problems=64, optimizer=rate),),
+        stages=(replace(base.stages[0], name="pretrain", problems=16, optimizer=rate),),
         heldout=Heldout(episode=base.heldout.episode, problems=256, quick=128, every=500),
         precision="fp32",
         checkpoint_every=100,
