@@ -40,6 +40,10 @@ class Vision:
         self._pixels = functools.lru_cache(KEPT)(self._read)
         self._rendered = functools.lru_cache(KEPT)(self._ids)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is kept stays in its process: another one makes its own."""
+        return Vision, (self.processor,)
+
     def prompt(self, turns: Sequence[Turn]) -> Int[np.ndarray, " S"]:
         """The conversation up to where the assistant's turn begins, with as many places for each image as it fills."""
         messages = [{"role": turn.role, "content": _parts(turn, self.token)} for turn in turns]

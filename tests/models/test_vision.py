@@ -2,6 +2,7 @@
 
 import base64
 import json
+import pickle
 import zlib
 
 import numpy as np
@@ -95,6 +96,12 @@ def test_each_image_has_as_many_places_as_it_fills(model, tmp_path):
     assert len(prompt) - len(plain) == 2 * 16
     first = model.tokenizer.prompt([Turn("user", "a", (wide,))])
     assert first[1:17].tolist() == [model.tokenizer.vision.id] * 16
+
+
+def test_its_tokenizer_can_be_sent_to_another_process(model):
+    turns = TASK.problem("train", 0).prompt
+    there = pickle.loads(pickle.dumps(model.tokenizer))
+    assert there.prompt(turns).tolist() == model.tokenizer.prompt(turns).tolist()
 
 
 def test_marks_and_images_must_agree(model, tmp_path):

@@ -43,7 +43,8 @@ class Actor:
         except ray.exceptions.GetTimeoutError:
             free = {name: n for name, n in ray.available_resources().items() if name in ("CPU", "GPU")}
             raise LostProcess(
-                f"{self.name} did not come up in {READY:.0f} s; free on the cluster: {free or 'nothing'}."
+                f"{self.name} did not come up in {READY:.0f} s; free on the cluster: {free or 'nothing'}. Where its "
+                "machines are busy, start Ray with RAY_worker_niceness=0: docs/ray.md"
             ) from None
         except self.lost as error:
             raise LostProcess(f"{self.name} was lost as it came up: {self._why(error)}") from error
