@@ -13,7 +13,7 @@ VLLM := .venv-vllm
 PY := $(VENV)/bin/python
 PINS := pyproject.toml constraints.txt
 # tests start many programs and touch much memory for a short time: pages of 2 MB take it from the system in fewer steps,
-# which on a virtual machine can be most of the time. Where there is no glibc, nothing changes.
+# which on a virtual machine can be most of the time. Python's own allocator is left out, since it takes none of them.
 PAGES := PYTHONMALLOC=malloc GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 

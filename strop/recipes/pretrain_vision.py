@@ -10,9 +10,9 @@ from strop.tasks.visual_puzzles import VisualPuzzles
 def pretrain_vision(*, steps: int = 3000, seed: int = 0) -> Recipe:
     """Train the small model that sees, and its tokenizer, from scratch: on describing pictures, and on visual puzzles.
 
-    Source: strop's own. Four of five rows describe eight pictures, each of another puzzle: from puzzles alone, whose
-    pictures are alike and told of in few words, the model learns how a worked response goes, and not to see. They are
-    as many as a puzzle has, since what is learned of one picture does not carry over to eight.
+    Source: strop's own. Four of five rows describe eight pictures of any puzzles: from puzzles alone, whose pictures
+    are alike and told of in few words, the model learns how a worked response goes, and not to see. They are as many as
+    a puzzle has, so that it also learns which picture has which name.
     """
     tasks = DescribedPictures(pictures=8), VisualPuzzles()
     base = sft(Mixture(tasks=tasks, weights=(4.0, 1.0)), model="scratch:vision", steps=steps, seed=seed, max_tokens=192)

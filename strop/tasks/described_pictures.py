@@ -23,7 +23,8 @@ class DescribedPictures:
 
     A model that cannot see yet learns it here: a puzzle's answer says little about eight pictures, a description says
     seven things about each. Pictures are named as those of a puzzle are, and values told as its worked responses do.
-    All are of different puzzles, as are problems that follow each other, since pictures of one puzzle are alike.
+    Those of a problem are of any puzzles, and problems that follow each other begin with different ones, since pictures
+    of one puzzle are alike.
 
     Source: strop's own.
 

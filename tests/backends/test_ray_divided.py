@@ -39,6 +39,7 @@ def ray() -> Iterator[Any]:
 def recipe(request, tiny_model, tmp_path_factory) -> Recipe:
     base = small(grpo("arithmetic", model=tiny_folder(tiny_model, tmp_path_factory)))
     if request.param == "adapter":
+        pytest.importorskip("peft", reason='adapters need "strop[lora]"')
         return replace(base, adapter=LoRA(rank=2))
     return replace(base, stages=(replace(base.stages[0], objective=WITH_VALUES),))
 
